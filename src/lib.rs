@@ -1,0 +1,27 @@
+//! netmon: which process moves how many bytes to whom, exactly and live.
+//!
+//! This crate is the whole of the program; `main.rs` only calls [`run::main`].
+//! Data flows one way, and a module may only import what stands to its right
+//! of the arrow's tail:
+//!
+//! ```text
+//!  kernel (bpf/)            collect                model                      sinks
+//!  tp_btf programs ──► traffic_map      ─┐
+//!                      pid_stats         ├─► Accounting::poll ─► Sample ─► Tracker::tick ─► Arc<Snapshot> ─┬─► tui
+//!                      protocol_totals  ─┘                                   │                            └─► sink::stream
+//!                      anomaly_map   ◄───────── smoothed rates, removals ────┘
+//! ```
+//!
+//! * [`collect`] touches the kernel and `/proc`, and computes nothing.
+//! * [`model`] computes, and touches nothing: no I/O, no clock, no threads.
+//! * [`tui`] and [`sink`] show [`model::snapshot::Snapshot`]s and know neither
+//!   each other nor where the numbers came from.
+//! * [`run`] is the only place that wires them together.
+
+pub mod cli;
+pub mod collect;
+pub mod feed;
+pub mod model;
+pub mod run;
+pub mod sink;
+pub mod tui;

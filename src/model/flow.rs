@@ -1,0 +1,223 @@
+//! Who talks to whom: process identity, protocol, endpoints, flow key, counters.
+//!
+//! Plain data shared by every layer. Does not know how the kernel lays any of
+//! it out (that is `collect::wire`) nor how it is shown.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+/// One process, told apart from any other that ever had the same PID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ProcessId {
+    /// Thread-group id in the initial PID namespace.
+    pub pid: u32,
+    /// Start of the thread-group leader in ns since boot, suspended time
+    /// included (`task_struct.start_boottime`, include/linux/sched.h, Linux 5.5+).
+    pub start_ns: u64,
+}
+
+/// Transport (or, where there is none, socket family) a flow belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP over IPv4 or IPv6.
+    Tcp,
+    /// UDP and UDP-Lite over IPv4 or IPv6.
+    Udp,
+    /// ICMP and ICMPv6, by raw or by ping sockets.
+    Icmp,
+    /// SCTP.
+    Sctp,
+    /// Multipath TCP, counted at the MPTCP socket and not again at its subflows.
+    Mptcp,
+    /// Raw IP sockets of any protocol but ICMP.
+    Raw,
+    /// AF_PACKET sockets.
+    Packet,
+    /// AF_VSOCK: host and guest.
+    Vsock,
+    /// Any other network socket family.
+    Other,
+}
+
+impl Protocol {
+    /// Every protocol, in the order of the kernel's `protocol_totals` index.
+    pub const ALL: [Protocol; 9] = [
+        Protocol::Tcp,
+        Protocol::Udp,
+        Protocol::Icmp,
+        Protocol::Sctp,
+        Protocol::Mptcp,
+        Protocol::Raw,
+        Protocol::Packet,
+        Protocol::Vsock,
+        Protocol::Other,
+    ];
+
+    /// Number of protocols; the length of every per-protocol array.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Position in [`Protocol::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name records, filters and screens use: `tcp`, `udp`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Icmp => "icmp",
+            Protocol::Sctp => "sctp",
+            Protocol::Mptcp => "mptcp",
+            Protocol::Raw => "raw",
+            Protocol::Packet => "packet",
+            Protocol::Vsock => "vsock",
+            Protocol::Other => "other",
+        }
+    }
+
+    /// The protocol of that [`name`](Self::name), in any case.
+    pub fn from_name(name: &str) -> Option<Protocol> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One end of a flow. A port of 0 means the protocol has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Address; IPv4-mapped IPv6 addresses are IPv4 here.
+    pub address: IpAddr,
+    /// Port in host order, 0 where the protocol has no ports.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.port) {
+            (address, 0) => write!(f, "{address}"),
+            (IpAddr::V4(address), port) => write!(f, "{address}:{port}"),
+            (IpAddr::V6(address), port) => write!(f, "[{address}]:{port}"),
+        }
+    }
+}
+
+/// What makes two flows different: the process, the protocol, both ends, and
+/// the network namespace (two namespaces may use the same addresses).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// The process that moved the bytes (not the one that opened the socket).
+    pub process: ProcessId,
+    /// Protocol of the socket.
+    pub protocol: Protocol,
+    /// Inode number of the network namespace, as in `/proc/PID/ns/net`.
+    pub network_namespace: u32,
+    /// Local end; `None` where the family has no IP addresses.
+    pub local: Option<Endpoint>,
+    /// Remote end; `None` where nobody can know it.
+    pub remote: Option<Endpoint>,
+}
+
+impl FlowKey {
+    /// The flow without its process: what a closing socket announces.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            protocol: self.protocol,
+            network_namespace: self.network_namespace,
+            local: self.local,
+            remote: self.remote,
+        }
+    }
+}
+
+/// A connection regardless of which processes share its socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Connection {
+    /// Protocol of the socket.
+    pub protocol: Protocol,
+    /// Inode number of the network namespace.
+    pub network_namespace: u32,
+    /// Local end.
+    pub local: Option<Endpoint>,
+    /// Remote end.
+    pub remote: Option<Endpoint>,
+}
+
+/// Cumulative payload counters, both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Totals {
+    /// Payload bytes sent.
+    pub tx_bytes: u64,
+    /// Payload bytes received.
+    pub rx_bytes: u64,
+    /// Successful calls or messages that sent them.
+    pub tx_operations: u64,
+    /// Successful calls or messages that received them.
+    pub rx_operations: u64,
+}
+
+impl Totals {
+    /// Bytes of both directions.
+    pub fn bytes(&self) -> u64 {
+        self.tx_bytes + self.rx_bytes
+    }
+
+    /// True while nothing was counted.
+    pub fn is_zero(&self) -> bool {
+        *self == Totals::default()
+    }
+
+    /// What was added since `earlier`. A counter that fell was removed from the
+    /// kernel's map and started again from 0, so all of it is new.
+    #[must_use]
+    pub fn since(&self, earlier: &Totals) -> Totals {
+        let fell = self.tx_bytes < earlier.tx_bytes
+            || self.rx_bytes < earlier.rx_bytes
+            || self.tx_operations < earlier.tx_operations
+            || self.rx_operations < earlier.rx_operations;
+        if fell {
+            return *self;
+        }
+        Totals {
+            tx_bytes: self.tx_bytes - earlier.tx_bytes,
+            rx_bytes: self.rx_bytes - earlier.rx_bytes,
+            tx_operations: self.tx_operations - earlier.tx_operations,
+            rx_operations: self.rx_operations - earlier.rx_operations,
+        }
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Totals) {
+        self.tx_bytes += other.tx_bytes;
+        self.rx_bytes += other.rx_bytes;
+        self.tx_operations += other.tx_operations;
+        self.rx_operations += other.rx_operations;
+    }
+}
+
+impl Add for Totals {
+    type Output = Totals;
+
+    fn add(mut self, other: Totals) -> Totals {
+        self += other;
+        self
+    }
+}
+
+impl std::iter::Sum for Totals {
+    fn sum<I: Iterator<Item = Totals>>(totals: I) -> Totals {
+        totals.fold(Totals::default(), Add::add)
+    }
+}

@@ -1,0 +1,14 @@
+//! The model: what was counted, turned into rates, anomalies and snapshots.
+//!
+//! Owns every computation of netmon. Owns no I/O, no clock and no thread: time
+//! is an argument, and nothing here can fail.
+
+pub mod anomaly;
+pub mod ended;
+pub mod filter;
+pub mod flow;
+pub mod rate;
+pub mod sample;
+pub mod snapshot;
+pub mod tracker;
+pub mod units;

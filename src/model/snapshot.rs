@@ -1,0 +1,196 @@
+//! What every screen and sink sees: one immutable picture of one interval.
+//!
+//! Plain data. How it came about is the tracker's business, how it is written
+//! down the sinks'.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::anomaly::Anomaly;
+use super::flow::{FlowKey, ProcessId, Protocol, Totals};
+use super::sample::{Identity, Moment};
+
+/// Which hooks count, and what they cannot see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Engine {
+    /// The name records carry: `syscall` or `socket`.
+    pub name: &'static str,
+    /// How it counts on this kernel, in a few words.
+    pub method: &'static str,
+    /// Paths this engine cannot count on this kernel; empty is best.
+    pub blind_spots: &'static [&'static str],
+}
+
+/// Bytes per second, both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    /// Sent, bytes/s over the last interval.
+    pub tx: f64,
+    /// Received, bytes/s over the last interval.
+    pub rx: f64,
+    /// EMA of tx + rx, bytes/s.
+    pub smoothed: f64,
+}
+
+/// One protocol's line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProtocolRow {
+    /// Which protocol.
+    pub protocol: Protocol,
+    /// Cumulative since netmon started.
+    pub totals: Totals,
+    /// Of the last interval.
+    pub rates: Rates,
+}
+
+/// One process's line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessRow {
+    /// Which process.
+    pub id: ProcessId,
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// Cumulative since netmon started.
+    pub totals: Totals,
+    /// Of the last interval.
+    pub rates: Rates,
+    /// Cumulative by [`Protocol::index`], as far as the flows tell.
+    pub by_protocol: [Totals; Protocol::COUNT],
+    /// Runs in the kernel.
+    pub kernel_thread: bool,
+    /// Has ended; the counts are final.
+    pub exited: bool,
+    /// Its smoothed rate is above the threshold.
+    pub anomalous: bool,
+}
+
+/// One flow's line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlowRow {
+    /// Which flow.
+    pub key: FlowKey,
+    /// Index of its process in [`Snapshot::processes`].
+    pub process: usize,
+    /// Cumulative since netmon started (or since the flow was last forgotten).
+    pub totals: Totals,
+    /// Of the last interval.
+    pub rates: Rates,
+    /// Closed, or idle for so long that netmon forgets it.
+    pub closed: bool,
+    /// Its smoothed rate is above the threshold.
+    pub anomalous: bool,
+}
+
+/// Bytes that belong to no listed process, under a name in brackets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AggregateRow {
+    /// `[kernel]`, `[exited]` or `[untracked]`.
+    pub name: &'static str,
+    /// True for `[kernel]`.
+    pub kernel_thread: bool,
+    /// Cumulative since netmon started.
+    pub totals: Totals,
+    /// Of the last interval.
+    pub rates: Rates,
+}
+
+/// What is known not to be fully attributed. All cumulative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loss {
+    /// Bytes counted by process and protocol but not by flow: the map was full.
+    pub untracked_flow_bytes: u64,
+    /// Events a kernel program could not handle.
+    pub missed_events: u64,
+    /// Bytes of flows whose remote end nobody can know.
+    pub unknown_peer_bytes: u64,
+}
+
+impl Loss {
+    /// True while there is nothing to report.
+    pub fn is_zero(&self) -> bool {
+        *self == Loss::default()
+    }
+}
+
+/// The same bytes summed three ways; the kernel updates them in the order
+/// totals, processes, flows and they are read in the opposite order, so
+/// `flows + lost <= processes <= totals` at every tick, and all are equal when
+/// nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Balance {
+    /// Σ over all flows ever seen, bytes.
+    pub flows: u64,
+    /// Bytes that found no room in the flow map.
+    pub lost: u64,
+    /// Σ over all processes ever seen, bytes.
+    pub processes: u64,
+    /// Σ over the protocols, bytes.
+    pub totals: u64,
+    /// `totals` of the previous tick: by now all of it must have reached the flows.
+    pub settled: u64,
+}
+
+impl Balance {
+    /// Bytes that are provably missing somewhere: 0 unless something is wrong.
+    pub fn discrepancy(&self) -> u64 {
+        let by_flow = self.flows + self.lost;
+        self.settled
+            .saturating_sub(by_flow)
+            .max(by_flow.saturating_sub(self.processes))
+            .max(self.processes.saturating_sub(self.totals))
+    }
+}
+
+/// One interval, complete.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// 1 for the first snapshot of a run.
+    pub sequence: u64,
+    /// When the kernel was read.
+    pub at: Moment,
+    /// Wall-clock time of boot since the Unix epoch; add
+    /// [`ProcessId::start_ns`] to get a process's start. Constant over a run.
+    pub boot: Duration,
+    /// Measured length of this interval.
+    pub interval: Duration,
+    /// The interval asked for.
+    pub nominal_interval: Duration,
+    /// What counted.
+    pub engine: Engine,
+    /// Anomaly threshold, bytes/s.
+    pub threshold: f64,
+    /// Every protocol that ever moved a byte, in the order of [`Protocol::ALL`].
+    pub protocols: Vec<ProtocolRow>,
+    /// Processes, in no particular order.
+    pub processes: Vec<ProcessRow>,
+    /// Flows of those processes, in no particular order.
+    pub flows: Vec<FlowRow>,
+    /// Bytes of processes that are not listed.
+    pub aggregates: Vec<AggregateRow>,
+    /// Rows above the threshold, highest first.
+    pub anomalies: Vec<Anomaly>,
+    /// What is not fully attributed.
+    pub loss: Loss,
+    /// The books.
+    pub balance: Balance,
+}
+
+impl Snapshot {
+    /// Totals and rates of all protocols together.
+    pub fn overall(&self) -> (Totals, Rates) {
+        let mut totals = Totals::default();
+        let mut rates = Rates::default();
+        for row in &self.protocols {
+            totals += row.totals;
+            rates.tx += row.rates.tx;
+            rates.rx += row.rates.rx;
+            rates.smoothed += row.rates.smoothed;
+        }
+        (totals, rates)
+    }
+
+    /// The process a flow belongs to.
+    pub fn process_of(&self, flow: &FlowRow) -> Option<&ProcessRow> {
+        self.processes.get(flow.process)
+    }
+}
