@@ -120,7 +120,8 @@ impl Feed {
     /// Changes the interval from the next reading on.
     pub fn set_interval(&self, interval: Duration) {
         let _guard = self.slot();
-        self.interval_ns.store(nanoseconds(interval), Ordering::Relaxed);
+        self.interval_ns
+            .store(nanoseconds(interval), Ordering::Relaxed);
         self.changed.notify_all();
     }
 }

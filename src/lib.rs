@@ -23,5 +23,6 @@ pub mod collect;
 pub mod feed;
 pub mod model;
 pub mod run;
+pub mod sampler;
 pub mod sink;
 pub mod tui;

@@ -4,9 +4,12 @@
 //! is an argument, and nothing here can fail.
 
 pub mod anomaly;
+pub mod cgroup;
 pub mod ended;
 pub mod filter;
 pub mod flow;
+mod flow_table;
+mod process_table;
 pub mod rate;
 pub mod sample;
 pub mod snapshot;

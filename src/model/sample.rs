@@ -44,8 +44,6 @@ pub struct FlowCounters {
     pub key: FlowKey,
     /// Cumulative since the kernel created this map entry.
     pub totals: Totals,
-    /// Last update in ns since boot, to the kernel's tick (a few ms).
-    pub last_ns: u64,
     /// The socket was already closed when these bytes moved.
     pub closed: bool,
 }

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Counts every payload byte a process moves through a socket, once.
+ *
+ * The residual rule: the socket layer counts what it sees (sock_send_length,
+ * sock_recv_length); sys_exit counts only what a network syscall moved beyond
+ * that. Without the sock tracepoints (before Linux 6.3) the rest is everything,
+ * and the read/write family is armed too. All programs are tp_btf: classic
+ * tracepoint programs are skipped while user space reads maps on preempt=full
+ * kernels (trace_call_bpf, kernel/trace/bpf_trace.c).
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#include "netmon.h"
+
+#include "maps.h"
+#include "socket.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Set before load: the sock tracepoints exist and their programs are attached. */
+const volatile bool socket_layer_counts = true;
+
+enum call {
+	CALL_NONE,
+	CALL_SENDTO,
+	CALL_SENDMSG,
+	CALL_SENDMMSG,
+	CALL_RECVFROM,
+	CALL_RECVMSG,
+	CALL_RECVMMSG,
+	CALL_SPLICE,
+	CALL_SENDFILE,
+	CALL_ZEROCOPY_RECEIVE,
+	CALL_WRITE, /* write, writev, pwritev2 */
+	CALL_READ,  /* read, readv, preadv2 */
+};
+
+/* What a thread inside a network syscall is doing. */
+struct stash {
+	__u32 call; /* enum call */
+	__u32 fd;
+	__u32 flags;
+	__u32 messages; /* counted by the socket layer */
+	__u64 address;  /* user: sockaddr, msghdr, mmsghdr[] or tcp_zerocopy_receive */
+	__u64 extra;    /* user: optlen */
+	__u64 tx_bytes; /* counted by the socket layer */
+	__u64 rx_bytes;
+	struct sock *sk;     /* taken at entry: the fd may name another file at exit */
+	struct sock *sk_out; /* splice: where it goes */
+	__u32 deferred;      /* 1: a datagram whose peer only the exit knows; see key */
+	__u32 zero;
+	struct flow_key key;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct stash);
+} stashes SEC(".maps");
+
+static __always_inline enum call call_of(long number)
+{
+	switch (number) { /* x86-64 */
+	case 44:
+		return CALL_SENDTO;
+	case 45:
+		return CALL_RECVFROM;
+	case 46:
+		return CALL_SENDMSG;
+	case 47:
+		return CALL_RECVMSG;
+	case 307:
+		return CALL_SENDMMSG;
+	case 299:
+		return CALL_RECVMMSG;
+	case 275:
+		return CALL_SPLICE;
+	case 40:
+		return CALL_SENDFILE;
+	case 55: /* getsockopt */
+		return CALL_ZEROCOPY_RECEIVE;
+	}
+	if (socket_layer_counts)
+		return CALL_NONE;
+	switch (number) {
+	case 1:
+	case 20:
+	case 328:
+		return CALL_WRITE;
+	case 0:
+	case 19:
+	case 327:
+		return CALL_READ;
+	}
+	return CALL_NONE;
+}
+
+/* Numbers mean other calls for a 32-bit task; the socket layer counts those. */
+static __always_inline bool is_compat(struct task_struct *task)
+{
+	return task->thread_info.status & TS_COMPAT;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
+{
+	enum call call = call_of(number);
+	struct task_struct *task;
+	struct stash *stash;
+	struct losses *lost;
+	struct sock *sk = NULL, *sk_out = NULL;
+	__u64 address = 0, extra = 0;
+	__u32 fd, flags = 0;
+
+	if (call == CALL_NONE)
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (is_compat(task))
+		return 0;
+
+	fd = regs->di;
+	switch (call) {
+	case CALL_SENDTO:
+	case CALL_RECVFROM:
+		flags = regs->r10;
+		address = regs->r8;
+		break;
+	case CALL_SENDMSG:
+	case CALL_RECVMSG:
+		flags = regs->dx;
+		address = regs->si;
+		break;
+	case CALL_SENDMMSG:
+	case CALL_RECVMMSG:
+		flags = regs->r10;
+		address = regs->si;
+		break;
+	case CALL_ZEROCOPY_RECEIVE:
+		if (regs->si != IPPROTO_TCP || regs->dx != TCP_ZEROCOPY_RECEIVE)
+			return 0;
+		address = regs->r10;
+		extra = regs->r8;
+		sk = socket_of(fd);
+		break;
+	case CALL_SPLICE:
+		sk = socket_of(fd);
+		sk_out = socket_of(regs->dx);
+		if (!sk && !sk_out)
+			return 0;
+		break;
+	case CALL_SENDFILE:
+		sk = socket_of(fd);
+		break;
+	default:
+		break;
+	}
+	if (!socket_layer_counts && call != CALL_SPLICE && !sk) {
+		sk = socket_of(fd);
+		if (!sk)
+			return 0;
+	}
+
+	stash = bpf_task_storage_get(&stashes, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!stash) {
+		lost = this_cpu_losses();
+		if (lost)
+			lost->unarmed++;
+		return 0;
+	}
+	stash->call = call;
+	stash->fd = fd;
+	stash->flags = flags;
+	stash->messages = 0;
+	stash->address = address;
+	stash->extra = extra;
+	stash->tx_bytes = 0;
+	stash->rx_bytes = 0;
+	stash->sk = sk;
+	stash->sk_out = sk_out;
+	stash->deferred = 0;
+	return 0;
+}
+
+/* Where a datagram that is being sent goes, if the process named it. */
+static __always_inline __u64 destination(const struct stash *stash)
+{
+	switch (stash->call) {
+	case CALL_SENDTO:
+		return stash->address;
+	case CALL_SENDMSG:
+		return name_of(stash->address);
+	case CALL_SENDMMSG:
+		return name_of(stash->address + stash->messages * sizeof(struct user_mmsghdr));
+	default:
+		return 0;
+	}
+}
+
+/* True when the exit of this call will know who sent the datagram. */
+static __always_inline bool source_comes_later(const struct stash *stash)
+{
+	return (stash->call == CALL_RECVFROM && stash->address) || stash->call == CALL_RECVMSG ||
+	       stash->call == CALL_RECVMMSG;
+}
+
+/* One socket-layer event, by its own tracepoint. */
+static __always_inline int on_socket(struct sock *sk, int length, bool tx)
+{
+	struct task_struct *task;
+	struct stash *stash = NULL;
+	struct flow_key key;
+	__u32 protocol;
+	bool is_stream;
+
+	protocol = protocol_of(sk, true);
+	if (protocol == NOT_NETWORK)
+		return 0;
+	is_stream = sk->sk_type == SOCK_STREAM;
+
+	task = bpf_get_current_task_btf();
+	stash = bpf_task_storage_get(&stashes, task, 0, 0);
+	if (stash && stash->call == CALL_NONE)
+		stash = NULL;
+	if (length <= 0) {
+		/* An empty datagram has its place in mmsghdr[] too. */
+		if (stash && length == 0)
+			stash->messages++;
+		return 0;
+	}
+
+	key.zero = 0;
+	connection_of(sk, protocol, true, &key.connection);
+	if (stash) {
+		if (!is_stream) {
+			if (tx) {
+				set_peer(&key.connection, destination(stash));
+			} else if (!has_peer(&key.connection) && source_comes_later(stash)) {
+				stash->deferred = 1;
+				stash->key = key;
+				return 0;
+			}
+		}
+		stash->messages++;
+		if (tx)
+			stash->tx_bytes += length;
+		else
+			stash->rx_bytes += length;
+	}
+	account(&key, length, 1, tx,
+		protocol == PROTOCOL_TCP && sk->__sk_common.skc_state == TCP_CLOSE);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_sock_send, struct sock *sk, int length, int flags)
+{
+	return on_socket(sk, length, true);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_sock_recv, struct sock *sk, int length, int flags)
+{
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	return on_socket(sk, length, false);
+}
+
+/* Counts at the exit of a call; `key` is used up. */
+static __always_inline void account_at_exit(struct sock *sk, struct flow_key *key, __u64 bytes,
+					    __u64 operations, bool tx)
+{
+	bool is_closed = false;
+
+	if (sk && key->connection.protocol == PROTOCOL_TCP)
+		is_closed = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
+	account(key, bytes, operations, tx, is_closed);
+}
+
+/* Fills key from sk by probe reads; false if it is not a network socket. */
+static __always_inline bool key_of(struct sock *sk, struct flow_key *key)
+{
+	__u32 protocol = sk ? protocol_of(sk, false) : NOT_NETWORK;
+
+	if (protocol == NOT_NETWORK)
+		return false;
+	key->zero = 0;
+	connection_of(sk, protocol, false, &key->connection);
+	return true;
+}
+
+static __always_inline bool sends(__u32 call)
+{
+	return call == CALL_SENDTO || call == CALL_SENDMSG || call == CALL_SENDMMSG ||
+	       call == CALL_SENDFILE || call == CALL_WRITE;
+}
+
+struct messages {
+	struct stash *stash;
+	bool tx;
+};
+
+static long count_message(__u32 index, struct messages *messages)
+{
+	struct stash *stash = messages->stash;
+	struct user_mmsghdr message = {};
+	struct flow_key key = stash->key;
+	__u64 at = stash->address + index * sizeof(message);
+
+	if (bpf_probe_read_user(&message, sizeof(message), (void *)at))
+		return 1;
+	if (!message.length)
+		return 0;
+	if (!has_peer(&key.connection) || messages->tx)
+		set_peer(&key.connection, message.header.name);
+	account_at_exit(stash->sk, &key, message.length, 1, messages->tx);
+	return 0;
+}
+
+/* The calls that move several messages; ret is their number. */
+static __always_inline void count_messages(struct stash *stash, long ret)
+{
+	struct messages messages = { .stash = stash, .tx = stash->call == CALL_SENDMMSG };
+
+	if (stash->messages)
+		return; /* the socket layer counted them one by one */
+	if (!stash->deferred && !key_of(stash->sk ?: socket_of(stash->fd), &stash->key))
+		return;
+	bpf_loop(ret, count_message, &messages, 0);
+}
+
+/* Bytes that TCP_ZEROCOPY_RECEIVE mapped and copied. */
+static __always_inline long zerocopy_bytes(const struct stash *stash)
+{
+	struct user_zerocopy_receive received = {};
+	__u32 size = 0;
+
+	if (bpf_probe_read_user(&size, sizeof(size), (void *)stash->extra))
+		return 0;
+	/* The layout has grown: take what the caller knows. */
+	if (size >= sizeof(received) - 4)
+		bpf_probe_read_user(&received, sizeof(received) - 4, (void *)stash->address);
+	else
+		bpf_probe_read_user(&received, 12, (void *)stash->address);
+	return (long)received.length + (received.copybuf_length > 0 ? received.copybuf_length : 0);
+}
+
+/* The call's peer, where only its arguments tell. */
+static __always_inline void set_peer_at_exit(const struct stash *stash, struct connection *to)
+{
+	switch (stash->call) {
+	case CALL_SENDTO:
+		set_peer(to, stash->address);
+		break;
+	case CALL_SENDMSG:
+		set_peer(to, name_of(stash->address));
+		break;
+	case CALL_RECVFROM:
+		if (!has_peer(to))
+			set_peer(to, stash->address);
+		break;
+	case CALL_RECVMSG:
+		if (!has_peer(to))
+			set_peer(to, name_of(stash->address));
+		break;
+	}
+}
+
+static __always_inline void count_rest(struct stash *stash, struct sock *sk, long bytes,
+				       __u64 operations, bool tx)
+{
+	if (!stash->deferred) {
+		if (!key_of(sk, &stash->key))
+			return;
+	}
+	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		set_peer_at_exit(stash, &stash->key.connection);
+	account_at_exit(sk, &stash->key, bytes, operations, tx);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	enum call call = call_of(regs->orig_ax);
+	struct stash *stash;
+	struct sock *sk;
+	bool tx;
+	long rest;
+
+	if (call == CALL_NONE)
+		return 0;
+	stash = bpf_task_storage_get(&stashes, bpf_get_current_task_btf(), 0, 0);
+	if (!stash || stash->call != call)
+		return 0;
+	stash->call = CALL_NONE;
+	if (stash->flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	if (call == CALL_ZEROCOPY_RECEIVE)
+		ret = ret == 0 ? zerocopy_bytes(stash) : 0;
+	if (ret <= 0)
+		return 0;
+	if (call == CALL_SENDMMSG || call == CALL_RECVMMSG) {
+		stash->call = call;
+		count_messages(stash, ret);
+		stash->call = CALL_NONE;
+		return 0;
+	}
+
+	tx = sends(call);
+	sk = stash->sk;
+	if (call == CALL_SPLICE && !sk) {
+		sk = stash->sk_out;
+		tx = true;
+	}
+	rest = ret - (tx ? stash->tx_bytes : stash->rx_bytes);
+	if (rest <= 0)
+		return 0;
+	if (!stash->deferred && !sk)
+		sk = socket_of(stash->fd);
+	stash->call = call;
+	count_rest(stash, sk, rest, stash->messages ? 0 : 1, tx);
+	stash->call = CALL_NONE;
+	return 0;
+}
+
+/* Tells user space that a connection is over. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, const struct sock *const_sk, int old_state, int new_state)
+{
+	struct sock *sk = (struct sock *)const_sk;
+	struct connection connection;
+	struct losses *lost;
+	__u32 protocol;
+
+	if (new_state != TCP_CLOSE)
+		return 0;
+	protocol = protocol_of(sk, true);
+	if (protocol == NOT_NETWORK)
+		return 0;
+	connection_of(sk, protocol, true, &connection);
+	if (!has_peer(&connection))
+		return 0;
+	if (bpf_ringbuf_output(&closed, &connection, sizeof(connection), BPF_RB_NO_WAKEUP)) {
+		lost = this_cpu_losses();
+		if (lost)
+			lost->closed++;
+	}
+	return 0;
+}
+
+/* Marks a process whose last thread exits; nothing is counted for it afterwards. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct process_key key = {};
+	struct process *process;
+
+	if (task->signal->live.counter)
+		return 0;
+	key.start_ns = task->group_leader->start_boottime;
+	key.tgid = task->tgid;
+	process = bpf_map_lookup_elem(&pid_stats, &key);
+	if (process)
+		__sync_fetch_and_or(&process->flags, PROCESS_EXITED);
+	return 0;
+}

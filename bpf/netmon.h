@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The wire between the kernel programs and user space: keys, values, limits.
+ *
+ * The only place where these layouts are written down; user space gets them
+ * through the generated skeleton. Plain integers, explicit padding, no
+ * pointers, unions or bools.
+ */
+#ifndef NETMON_H
+#define NETMON_H
+
+/* Index into protocol_totals; the order of model::flow::Protocol::ALL. */
+enum protocol {
+	PROTOCOL_TCP,
+	PROTOCOL_UDP,
+	PROTOCOL_ICMP,
+	PROTOCOL_SCTP,
+	PROTOCOL_MPTCP,
+	PROTOCOL_RAW,
+	PROTOCOL_PACKET,
+	PROTOCOL_VSOCK,
+	PROTOCOL_OTHER,
+	PROTOCOL_COUNT,
+};
+
+/* Bits of flow_key.ends. */
+enum ends {
+	END_LOCAL = 1,
+	END_REMOTE = 2,
+};
+
+/* Bits of traffic.flags. */
+enum traffic_flags {
+	TRAFFIC_CLOSED = 1, /* the socket was closed when these bytes moved */
+};
+
+/* Bits of process.flags. */
+enum process_flags {
+	PROCESS_EXITED = 1,
+	PROCESS_KERNEL = 2,
+};
+
+#define NETMON_COMM_LENGTH 16
+/* Processes that can be told apart between two readings. */
+#define NETMON_MAX_PROCESSES 16384
+/* Connections that can close between two readings: 64 bytes each. */
+#define NETMON_CLOSED_BYTES (1 << 20)
+
+/* A process: no two ever have the same key, whatever happens to PIDs. */
+struct process_key {
+	__u64 start_ns; /* start_boottime of the thread-group leader */
+	__u32 tgid;
+	__u32 zero;
+};
+
+/* Addresses are IPv6, IPv4 ones in their mapped form (::ffff:a.b.c.d). */
+struct connection {
+	__u32 local_address[4];
+	__u32 remote_address[4];
+	__u32 network_namespace;
+	__u16 local_port; /* host order; 0: the protocol has none */
+	__u16 remote_port;
+	__u8 protocol;
+	__u8 ends;
+	__u16 zero;
+	__u32 zero2;
+};
+
+struct flow_key {
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 zero;
+	struct connection connection;
+};
+
+/* Cumulative payload bytes and successful operations. */
+struct totals {
+	__u64 tx_bytes;
+	__u64 rx_bytes;
+	__u64 tx_operations;
+	__u64 rx_operations;
+};
+
+/* traffic_map */
+struct traffic {
+	struct totals totals;
+	__u64 last_ns; /* since boot, to the tick */
+	__u64 flags;
+};
+
+/* pid_stats. The flags come first: a reader that sees EXITED has seen the
+ * counters that follow at their final values.
+ */
+struct process {
+	__u64 flags;
+	struct totals totals;
+	__u64 last_ns;
+	__u64 cgroup_id;
+	__u64 exec_id; /* changes when the process runs another program */
+	__u32 uid;     /* effective, in the initial user namespace */
+	__u32 zero;
+	__u8 comm[NETMON_COMM_LENGTH];
+};
+
+/* losses: what found no room; all of it is in protocol_totals. */
+struct losses {
+	struct totals flows;     /* traffic_map was full */
+	struct totals processes; /* pid_stats was full */
+	__u64 unarmed;           /* calls whose thread could get no stash */
+	__u64 closed;            /* closed connections nobody was told of */
+};
+
+_Static_assert(sizeof(struct process_key) == 16, "process_key");
+_Static_assert(sizeof(struct connection) == 48, "connection");
+_Static_assert(sizeof(struct flow_key) == 64, "flow_key");
+_Static_assert(sizeof(struct totals) == 32, "totals");
+_Static_assert(sizeof(struct traffic) == 48, "traffic");
+_Static_assert(sizeof(struct process) == 88, "process");
+_Static_assert(sizeof(struct losses) == 80, "losses");
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From a socket, a file descriptor or a sockaddr to the parts of a flow key.
+ *
+ * Only reads. A `struct sock` comes either from a tracepoint, whose pointers
+ * the verifier trusts and lets us read directly, or from a walk through the
+ * file table, which takes probe reads; `trusted` is a constant at each call.
+ */
+#ifndef NETMON_SOCKET_H
+#define NETMON_SOCKET_H
+
+#define NOT_NETWORK PROTOCOL_COUNT
+
+#define LOAD(trusted, pointer, field) \
+	((trusted) ? (pointer)->field : BPF_CORE_READ(pointer, field))
+
+static __always_inline __u32 protocol_of(struct sock *sk, bool trusted)
+{
+	__u16 family = LOAD(trusted, sk, __sk_common.skc_family);
+	__u16 type, protocol;
+
+	switch (family) {
+	case AF_INET:
+	case AF_INET6:
+		break;
+	case AF_PACKET:
+		return PROTOCOL_PACKET;
+	case AF_VSOCK:
+		return PROTOCOL_VSOCK;
+	case AF_UNIX:
+	case AF_NETLINK:
+	case AF_KEY:
+	case AF_ALG:
+		return NOT_NETWORK;
+	default:
+		return PROTOCOL_OTHER;
+	}
+	type = LOAD(trusted, sk, sk_type);
+	protocol = LOAD(trusted, sk, sk_protocol);
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		return PROTOCOL_ICMP;
+	if (type == SOCK_RAW)
+		return PROTOCOL_RAW;
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return PROTOCOL_TCP;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+		return PROTOCOL_UDP;
+	case IPPROTO_SCTP:
+		return PROTOCOL_SCTP;
+	case IPPROTO_MPTCP:
+		return PROTOCOL_MPTCP;
+	default:
+		return PROTOCOL_OTHER;
+	}
+}
+
+static __always_inline bool has_ports(__u32 protocol)
+{
+	return protocol != PROTOCOL_ICMP && protocol != PROTOCOL_RAW;
+}
+
+static __always_inline void set_mapped(__u32 *address, __u32 v4)
+{
+	address[0] = 0;
+	address[1] = 0;
+	address[2] = bpf_htonl(0xffff);
+	address[3] = v4;
+}
+
+/*
+ * inet_num is cleared when a TCP socket closes (inet_put_port), while data may
+ * still be read from it: the port in inet_sport stays.
+ */
+static __always_inline __u16 local_port_of(struct sock *sk, bool trusted)
+{
+	__u16 port = LOAD(trusted, sk, __sk_common.skc_num);
+
+	return port ?: bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
+/* True while the socket itself names its peer. */
+static __always_inline bool has_peer(const struct connection *connection)
+{
+	return connection->ends & END_REMOTE;
+}
+
+/* Fills what the socket knows: the remote end only if it is connected. */
+static __always_inline void connection_of(struct sock *sk, __u32 protocol, bool trusted,
+					  struct connection *to)
+{
+	__u16 family = LOAD(trusted, sk, __sk_common.skc_family);
+	__u32 *remote = to->remote_address;
+
+	__builtin_memset(to, 0, sizeof(*to));
+	to->protocol = protocol;
+	to->network_namespace = LOAD(trusted, sk, __sk_common.skc_net.net)
+					? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)
+					: 0;
+	if (family == AF_INET) {
+		set_mapped(to->local_address, LOAD(trusted, sk, __sk_common.skc_rcv_saddr));
+		set_mapped(remote, LOAD(trusted, sk, __sk_common.skc_daddr));
+	} else if (family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
+		BPF_CORE_READ_INTO(&to->local_address, sk,
+				   __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&to->remote_address, sk,
+				   __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	} else {
+		return;
+	}
+	to->ends = END_LOCAL;
+	if (has_ports(protocol))
+		to->local_port = local_port_of(sk, trusted);
+	if (remote[3] || remote[0] || remote[1]) {
+		to->ends |= END_REMOTE;
+		if (has_ports(protocol))
+			to->remote_port = bpf_ntohs(LOAD(trusted, sk, __sk_common.skc_dport));
+	} else {
+		remote[2] = 0;
+	}
+}
+
+/* The peer of a datagram, from the sockaddr the process passed or received. */
+static __always_inline void set_peer(struct connection *to, __u64 address)
+{
+	struct user_sockaddr from = {};
+
+	if (!address)
+		return;
+	/* A sockaddr_in may be the last thing on its page: look before reading on. */
+	if (bpf_probe_read_user(&from, 8, (void *)address))
+		return;
+	if (from.family == AF_INET) {
+		set_mapped(to->remote_address, from.v4);
+	} else if (from.family == AF_INET6) {
+		if (bpf_probe_read_user(&from, sizeof(from), (void *)address))
+			return;
+		__builtin_memcpy(to->remote_address, from.v6, sizeof(from.v6));
+	} else {
+		return;
+	}
+	to->remote_port = has_ports(to->protocol) ? bpf_ntohs(from.port) : 0;
+	to->ends |= END_REMOTE;
+}
+
+/* The msg_name of a msghdr in user memory, 0 for none. */
+static __always_inline __u64 name_of(__u64 msghdr)
+{
+	__u64 name = 0;
+
+	bpf_probe_read_user(&name, sizeof(name), (void *)msghdr);
+	return name;
+}
+
+/* The socket behind a descriptor of the current process, NULL if it is none. */
+static __always_inline struct sock *socket_of(__u32 fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+#endif

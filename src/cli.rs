@@ -1,0 +1,232 @@
+//! The command line: names, defaults, bounds and help. Types only; what the
+//! commands do is in `run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::filter::Filter;
+use crate::model::flow::Protocol;
+use crate::model::units;
+
+/// Which process moves how many bytes to whom, exactly and live.
+///
+/// Without a command: the terminal monitor (`netmon top`).
+#[derive(Debug, Parser)]
+#[command(name = "netmon", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; `top` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `top`.
+    #[command(flatten)]
+    pub top: Common,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Live terminal monitor (the default)
+    Top(Common),
+    /// One record per interval on standard output, for programs
+    Stream(Stream),
+    /// What this kernel and these privileges allow, and how to mend what is missing
+    Doctor(Doctor),
+}
+
+/// Options that `top` and `stream` share.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Time between two readings of the kernel, 50ms to 1h
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = interval)]
+    pub interval: Duration,
+    /// Weight of the newest interval in the smoothed rate, above 0 and at most 1
+    #[arg(long, value_name = "WEIGHT", default_value = "0.4", value_parser = alpha)]
+    pub alpha: f64,
+    /// Rate above which a flow is an anomaly, per second: 10MiB, 10MB, 80Mbit
+    #[arg(long, value_name = "RATE", default_value = "10MiB", value_parser = units::parse_rate)]
+    pub threshold: f64,
+    /// Flows the kernel keeps apart at a time (beyond it, bytes are counted without their flow)
+    #[arg(long, value_name = "N", default_value_t = 10_240,
+          value_parser = clap::value_parser!(u32).range(64..=16_777_216))]
+    pub max_flows: u32,
+    /// Which hooks count
+    #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
+    pub engine: EngineChoice,
+    /// List kernel threads too
+    #[arg(long)]
+    pub kernel_threads: bool,
+    /// Pin the four kernel maps under this directory on bpffs while netmon runs
+    #[arg(long, value_name = "DIR")]
+    pub pin: Option<PathBuf>,
+    /// Say more when something fails (the verifier's last words)
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Which rows to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Row filters. Values of one option are alternatives; different options must all hold.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters (repeat or separate by commas)")]
+pub struct FilterArgs {
+    /// Only these process ids
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Only processes whose name contains this
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub name: Vec<String>,
+    /// Only processes of this user (name or number)
+    #[arg(long, value_name = "USER", value_delimiter = ',')]
+    pub user: Vec<String>,
+    /// Only processes whose cgroup path contains this (units and containers are in it)
+    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    pub cgroup: Vec<String>,
+    /// Only flows with this local or remote port, and their processes
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub port: Vec<u16>,
+    /// Only flows of this protocol, and their processes
+    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = protocol)]
+    pub protocol: Vec<Protocol>,
+}
+
+impl FilterArgs {
+    /// The filter these options describe.
+    pub fn filter(&self) -> Filter {
+        Filter {
+            pids: self.pid.clone(),
+            names: self.name.clone(),
+            users: self.user.clone(),
+            cgroups: self.cgroup.clone(),
+            ports: self.port.clone(),
+            protocols: self.protocol.clone(),
+            text: String::new(),
+        }
+    }
+}
+
+/// `netmon stream`
+#[derive(Debug, Args)]
+pub struct Stream {
+    /// What a record looks like
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+    /// End after this many records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this time: 10s, 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Options shared with `top`.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `netmon doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Show the verifier's last words where a program is refused
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Which hooks count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// Socket layer and syscalls: every path, every peer
+    Syscall,
+    /// Socket layer only: least overhead, no peers of unconnected datagrams
+    Socket,
+}
+
+/// What a record of `stream` looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object per line
+    Json,
+    /// One row per protocol, process and flow, with a header line
+    Csv,
+    /// A table for reading
+    Text,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("`{text}` is not a time; accepted are 500ms, 2s, 1.5s, 10m, 1h");
+    let span: jiff::SignedDuration = text.parse().map_err(|_| refused())?;
+    Duration::try_from(span)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(refused)
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if (Duration::from_millis(50)..=Duration::from_secs(3600)).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err(format!("`{text}` is out of range; accepted is 50ms to 1h"))
+    }
+}
+
+fn alpha(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|alpha| *alpha > 0.0 && *alpha <= 1.0)
+        .ok_or_else(|| format!("`{text}` is not a weight; accepted is above 0 and at most 1"))
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    Protocol::from_name(text).ok_or_else(|| {
+        let names: Vec<_> = Protocol::ALL.iter().map(|p| p.name()).collect();
+        format!("`{text}` is no protocol; accepted are {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_top_with_its_options() {
+        let cli = Cli::parse_from(["netmon", "--interval", "2s", "--port", "80,443"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.top.interval, Duration::from_secs(2));
+        assert_eq!(cli.top.filter.port, [80, 443]);
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_the_accepted_forms() {
+        for (arguments, words) in [
+            (["--interval", "fast"], ["`fast`", "500ms"]),
+            (["--interval", "1ms"], ["`1ms`", "50ms"]),
+            (["--alpha", "0"], ["`0`", "above 0"]),
+            (["--threshold", "lots"], ["lots", "10MiB"]),
+            (["--protocol", "tpc"], ["`tpc`", "tcp, udp"]),
+            (["--max-flows", "3"], ["3", "64..=16777216"]),
+        ] {
+            let error = Cli::try_parse_from(["netmon"].into_iter().chain(arguments)).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            for word in words {
+                assert!(error.to_string().contains(word), "{word} not in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_take_units() {
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("-1s").is_err());
+        assert!(duration("0s").is_err());
+        assert!(duration("7").is_err());
+    }
+}

@@ -1,0 +1,334 @@
+//! The life of the kernel programs: open, load, attach, pin, detach.
+//!
+//! Everything that can fail fails here, on the caller's thread, with a line
+//! that says what to do. What the maps hold is read by `drain`.
+
+use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{ErrorKind, Link, MapHandle, ProgramMut};
+
+use super::batch::{ProgramStatistics, statistics};
+use super::skeleton::{NetmonSkel, NetmonSkelBuilder};
+use super::{capability, clock, libbpf_log};
+use crate::model::snapshot::Engine;
+
+/// Which programs count, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// The socket layer, and at the exit of each network syscall what it did
+    /// not see. Needs `sock_send_length` (Linux 6.3).
+    Residual,
+    /// Only the entry and exit of syscalls, the read and write family included.
+    EnterExit,
+    /// Only the socket layer: costs other syscalls nothing. Needs Linux 6.3.
+    Socket,
+}
+
+impl Plan {
+    /// What screens and records say of this plan.
+    pub fn engine(self) -> Engine {
+        match self {
+            Plan::Residual => Engine {
+                name: "syscall",
+                method: "socket layer + rest of syscalls",
+                blind_spots: &[
+                    "AF_PACKET receive rings",
+                    "io_uring splice and zero-copy receive from TCP",
+                ],
+            },
+            Plan::EnterExit => Engine {
+                name: "syscall",
+                method: "syscall entry and exit",
+                blind_spots: &[
+                    "io_uring",
+                    "32-bit processes",
+                    "traffic of kernel threads",
+                    "AF_PACKET receive rings",
+                ],
+            },
+            Plan::Socket => Engine {
+                name: "socket",
+                method: "socket layer",
+                blind_spots: &[
+                    "peers of unconnected datagrams",
+                    "splice and zero-copy receive from TCP",
+                    "AF_PACKET receive rings",
+                ],
+            },
+        }
+    }
+
+    fn uses_socket_layer(self) -> bool {
+        self != Plan::EnterExit
+    }
+
+    fn uses_syscalls(self) -> bool {
+        self != Plan::Socket
+    }
+}
+
+/// What to load.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Plans in order of preference; the first that loads is used.
+    pub plans: Vec<Plan>,
+    /// Entries of `traffic_map` and `anomaly_map`.
+    pub max_flows: u32,
+    /// Directory on bpffs under which the four maps are pinned while netmon runs.
+    pub pin: Option<PathBuf>,
+}
+
+/// The maps user space reads or writes.
+#[derive(Debug)]
+pub struct Maps {
+    /// Flow key → `traffic`.
+    pub traffic: MapHandle,
+    /// Process key → `process`.
+    pub processes: MapHandle,
+    /// Protocol index → per-CPU `totals`.
+    pub protocols: MapHandle,
+    /// Flow key → smoothed bytes/s.
+    pub anomalies: MapHandle,
+    /// 0 → per-CPU `losses`.
+    pub losses: MapHandle,
+    /// Ring of `connection`s that closed.
+    pub closed: MapHandle,
+}
+
+/// Loaded and attached programs; dropping it detaches and unpins them.
+#[derive(Debug)]
+pub struct Accounting {
+    /// The plan that loaded.
+    pub plan: Plan,
+    /// Their maps.
+    pub maps: Maps,
+    links: Vec<Link>,
+    programs: Vec<(&'static str, OwnedFd)>,
+    pins: Vec<PathBuf>,
+}
+
+impl Accounting {
+    /// Loads and attaches the first of the plans that this kernel accepts.
+    ///
+    /// # Errors
+    /// One line for a person: the missing privilege, kernel feature or memory,
+    /// and what to do about it.
+    pub fn open(settings: &Settings) -> Result<Accounting> {
+        libbpf_log::collect();
+        check_prerequisites()?;
+        let mut failure = None;
+        for &plan in &settings.plans {
+            libbpf_log::clear();
+            match load(plan, settings) {
+                Ok(accounting) => return Ok(accounting),
+                Err(error) => failure = Some(explain(plan, error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| anyhow!("no engine was asked for")))
+    }
+
+    /// Name and statistics of each attached program.
+    pub fn statistics(&self) -> Vec<(&'static str, ProgramStatistics)> {
+        self.programs
+            .iter()
+            .filter_map(|(name, fd)| Some((*name, statistics(fd.as_fd()).ok()?)))
+            .collect()
+    }
+
+    /// Runs of all programs that the kernel skipped.
+    pub fn recursion_misses(&self) -> u64 {
+        self.statistics()
+            .iter()
+            .map(|(_, statistics)| statistics.recursion_misses)
+            .sum()
+    }
+
+    /// Detaches every program; the maps stay readable and no longer change.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+}
+
+impl Drop for Accounting {
+    fn drop(&mut self) {
+        for pin in &self.pins {
+            // The file may have been removed by hand, which is what we want.
+            let _ = fs::remove_file(pin);
+        }
+    }
+}
+
+fn check_prerequisites() -> Result<()> {
+    let missing = capability::missing();
+    if !missing.is_empty() {
+        bail!(
+            "not permitted to trace the kernel: {} missing; run `sudo netmon`, or grant the binary \
+             `setcap cap_bpf,cap_perfmon=ep`",
+            missing.join(" and ")
+        );
+    }
+    if !capability::has_btf() {
+        bail!(
+            "this kernel ({}) has no type information: {} is missing; use a kernel built with \
+             CONFIG_DEBUG_INFO_BTF=y (every current distribution's is)",
+            capability::kernel_release(),
+            capability::BTF
+        );
+    }
+    Ok(())
+}
+
+fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
+    let mut storage = MaybeUninit::uninit();
+    let mut open = NetmonSkelBuilder::default()
+        .open(&mut storage)
+        .context("could not open the kernel programs")?;
+
+    let rodata = open
+        .maps
+        .rodata_data
+        .as_deref_mut()
+        .context("the kernel programs have no settings")?;
+    rodata.tick_ns = clock::tick_ns();
+    rodata.boot_jiffies = clock::boot_jiffies(rodata.tick_ns);
+    rodata.socket_layer_counts = plan.uses_socket_layer();
+    open.maps.traffic_map.set_max_entries(settings.max_flows)?;
+    open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
+    for program in [&mut open.progs.on_sock_send, &mut open.progs.on_sock_recv] {
+        program.set_autoload(plan.uses_socket_layer());
+    }
+    for program in [&mut open.progs.on_sys_enter, &mut open.progs.on_sys_exit] {
+        program.set_autoload(plan.uses_syscalls());
+    }
+
+    let skeleton = open.load()?;
+    let maps = maps_of(&skeleton)?;
+    let (links, programs) = attach(plan, &skeleton)?;
+    let mut accounting = Accounting {
+        plan,
+        maps,
+        links,
+        programs,
+        pins: Vec::new(),
+    };
+    if let Some(directory) = &settings.pin {
+        accounting.pin(directory)?;
+    }
+    Ok(accounting)
+}
+
+fn maps_of(skeleton: &NetmonSkel<'_>) -> Result<Maps> {
+    let maps = &skeleton.maps;
+    Ok(Maps {
+        traffic: MapHandle::try_from(&maps.traffic_map)?,
+        processes: MapHandle::try_from(&maps.pid_stats)?,
+        protocols: MapHandle::try_from(&maps.protocol_totals)?,
+        anomalies: MapHandle::try_from(&maps.anomaly_map)?,
+        losses: MapHandle::try_from(&maps.losses)?,
+        closed: MapHandle::try_from(&maps.closed)?,
+    })
+}
+
+type Attached = (Vec<Link>, Vec<(&'static str, OwnedFd)>);
+
+/// Attaches what reports ends first and what arms threads last, so that no call
+/// is armed before everything that completes it is there. Links are dropped,
+/// hence detached, in the opposite order of need: the last call armed is
+/// completed by programs that are still attached.
+fn attach(plan: Plan, skeleton: &NetmonSkel<'_>) -> Result<Attached> {
+    let programs = &skeleton.progs;
+    let mut wanted: Vec<(&'static str, &ProgramMut<'_>)> = vec![
+        ("sched_process_exit", &programs.on_exit),
+        ("inet_sock_set_state", &programs.on_state),
+    ];
+    if plan.uses_syscalls() {
+        wanted.push(("sys_exit", &programs.on_sys_exit));
+    }
+    if plan.uses_socket_layer() {
+        wanted.push(("sock_send_length", &programs.on_sock_send));
+        wanted.push(("sock_recv_length", &programs.on_sock_recv));
+    }
+    if plan.uses_syscalls() {
+        wanted.push(("sys_enter", &programs.on_sys_enter));
+    }
+    let mut links = Vec::new();
+    let mut fds = Vec::new();
+    for (name, program) in wanted {
+        let link = program
+            .attach()
+            .with_context(|| format!("could not attach to tp_btf/{name}"))?;
+        links.insert(0, link);
+        fds.push((name, program.as_fd().try_clone_to_owned()?));
+    }
+    Ok((links, fds))
+}
+
+impl Accounting {
+    fn pin(&mut self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory).with_context(|| {
+            format!(
+                "--pin {}: could not create it; it must lie on bpffs (`mount -t bpf bpf /sys/fs/bpf`)",
+                directory.display()
+            )
+        })?;
+        for (name, map) in [
+            ("traffic_map", &mut self.maps.traffic),
+            ("pid_stats", &mut self.maps.processes),
+            ("protocol_totals", &mut self.maps.protocols),
+            ("anomaly_map", &mut self.maps.anomalies),
+        ] {
+            let path = directory.join(name);
+            map.pin(&path).with_context(|| {
+                if path.exists() {
+                    format!(
+                        "--pin: {} exists; another netmon uses it, or was killed: then `rm {0}`",
+                        path.display()
+                    )
+                } else {
+                    format!(
+                        "--pin {}: could not pin {name}; the directory must lie on bpffs \
+                         (`mount -t bpf bpf /sys/fs/bpf`)",
+                        directory.display()
+                    )
+                }
+            })?;
+            self.pins.push(path);
+        }
+        Ok(())
+    }
+}
+
+/// Turns what the kernel answered into what a person can do about it.
+fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
+    let kernel = capability::kernel_release();
+    let Some(kind) = error
+        .downcast_ref::<libbpf_rs::Error>()
+        .map(libbpf_rs::Error::kind)
+    else {
+        return error;
+    };
+    let advice = match kind {
+        ErrorKind::OutOfMemory => {
+            "the kernel refused memory for the maps; try a smaller --max-flows".to_owned()
+        }
+        ErrorKind::PermissionDenied => format!(
+            "the kernel refused the programs; lockdown is {}, and `netmon doctor` tells what else \
+             is needed",
+            capability::lockdown().unwrap_or_else(|| "off".to_owned())
+        ),
+        _ if plan == Plan::Socket => format!(
+            "--engine socket needs the tracepoints sock_send_length and sock_recv_length of Linux \
+             6.3 (this is {kernel}); use --engine syscall, or see -v"
+        ),
+        _ => format!(
+            "kernel {kernel} did not accept netmon's programs (6.1 to 6.18 are known to); -v shows \
+             the verifier's words"
+        ),
+    };
+    error.context(advice)
+}

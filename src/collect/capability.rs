@@ -1,0 +1,78 @@
+//! What this process may do and this kernel offers, as far as netmon needs it.
+//!
+//! Looks only at files under `/proc` and `/sys`; loads nothing.
+
+use std::fs;
+use std::path::Path;
+
+/// Kernel type information, without which nothing can be relocated.
+pub const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Bit numbers of include/uapi/linux/capability.h.
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// The effective capabilities of this process, as a bit set.
+pub fn effective() -> u64 {
+    status_field("/proc/self/status", "CapEff")
+        .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
+        .unwrap_or(0)
+}
+
+fn status_field(path: &str, field: &str) -> Option<String> {
+    let status = fs::read_to_string(path).ok()?;
+    status.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == field).then(|| value.trim().to_owned())
+    })
+}
+
+/// The capabilities that tracing BPF programs need and this process lacks.
+pub fn missing() -> Vec<&'static str> {
+    missing_of(effective())
+}
+
+fn missing_of(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    if has(CAP_SYS_ADMIN) {
+        return Vec::new();
+    }
+    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|&(bit, _)| !has(bit))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// True if the kernel was built with type information (CONFIG_DEBUG_INFO_BTF).
+pub fn has_btf() -> bool {
+    Path::new(BTF).exists()
+}
+
+/// The kernel's release, as `uname -r` prints it.
+pub fn kernel_release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// The lockdown level in force, `None` where the kernel has no lockdown.
+pub fn lockdown() -> Option<String> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let (_, rest) = text.split_once('[')?;
+    let (level, _) = rest.split_once(']')?;
+    Some(level.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sys_admin_stands_for_both() {
+        assert!(missing_of(1 << CAP_SYS_ADMIN).is_empty());
+        assert!(missing_of(1 << CAP_BPF | 1 << CAP_PERFMON).is_empty());
+        assert_eq!(missing_of(1 << CAP_BPF), ["CAP_PERFMON"]);
+        assert_eq!(missing_of(0), ["CAP_BPF", "CAP_PERFMON"]);
+    }
+}

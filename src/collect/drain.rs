@@ -1,0 +1,251 @@
+//! The maps' bytes into a [`Sample`], and rates and removals back into the maps.
+//!
+//! Reads in the order flows, losses, processes, totals: the opposite of the
+//! order in which the kernel adds, so that what it adds meanwhile can only
+//! appear in the later sums. Computes nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+
+use super::accounting::{Accounting, Maps};
+use super::batch::Batch;
+use super::identity::{Identities, Seen};
+use super::wire::{
+    self, RawConnection, RawFlowKey, RawLosses, RawProcess, RawProcessKey, RawTotals, RawTraffic,
+    Wire,
+};
+use crate::model::flow::{Connection, FlowKey, ProcessId, Totals};
+use crate::model::sample::{FlowCounters, ProcessCounters, Sample};
+
+/// Reads one set of maps again and again, with buffers that stay.
+pub struct Drain {
+    flows: Batch<RawFlowKey, RawTraffic>,
+    processes: Batch<RawProcessKey, RawProcess>,
+    identities: Identities,
+    ring: RingBuffer<'static>,
+    closed: Arc<Mutex<Vec<Connection>>>,
+    removed_flows: Vec<FlowCounters>,
+    removed_processes: Vec<ProcessId>,
+    rate_keys: Vec<RawFlowKey>,
+    rates: Vec<u64>,
+}
+
+impl Drain {
+    /// Buffers for the maps of `accounting`.
+    ///
+    /// # Errors
+    /// If the ring of closed connections cannot be mapped.
+    pub fn new(accounting: &Accounting) -> Result<Drain> {
+        let maps = &accounting.maps;
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&closed);
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(&maps.closed, move |bytes| {
+                if let Some(raw) = wire::read::<RawConnection>(bytes) {
+                    sink.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(wire::connection(&raw));
+                }
+                0
+            })
+            .context("could not open the ring of closed connections")?;
+        let ring = builder
+            .build()
+            .context("could not map the ring of closed connections")?;
+        Ok(Drain {
+            // Most machines have fewer; the buffers grow.
+            flows: Batch::new(1024),
+            processes: Batch::new(256),
+            identities: Identities::new(),
+            ring,
+            closed,
+            removed_flows: Vec::new(),
+            removed_processes: Vec::new(),
+            rate_keys: Vec::new(),
+            rates: Vec::new(),
+        })
+    }
+
+    /// Reads everything into `sample`, which is emptied first.
+    ///
+    /// # Errors
+    /// If the kernel refuses a read.
+    pub fn poll(&mut self, accounting: &Accounting, sample: &mut Sample) -> Result<()> {
+        let maps = &accounting.maps;
+        sample.clear();
+        sample.removed_flows.append(&mut self.removed_flows);
+        sample.removed_processes.append(&mut self.removed_processes);
+
+        // Closed connections before the flows: what is closed by now is final there.
+        self.ring
+            .consume()
+            .context("could not read the ring of closed connections")?;
+        sample
+            .closed
+            .append(&mut self.closed.lock().unwrap_or_else(PoisonError::into_inner));
+
+        self.read_flows(&maps.traffic, &mut sample.flows)?;
+
+        let losses = losses(&maps.losses)?;
+        sample.untracked_flows = losses.flows;
+        sample.untracked_processes = losses.processes;
+        sample.missed_events = losses.unarmed + losses.closed + accounting.recursion_misses();
+
+        self.processes.read(&maps.processes).context("pid_stats")?;
+        self.identities.begin();
+        for (key, process) in self.processes.entries() {
+            let id = wire::process_id(key);
+            let kernel_thread = process.flags & wire::PROCESS_KERNEL != 0;
+            let exited = process.flags & wire::PROCESS_EXITED != 0;
+            let identity = self.identities.of(&Seen {
+                id,
+                exec_id: process.exec_id,
+                comm: &process.comm,
+                uid: process.uid,
+                cgroup_id: process.cgroup_id,
+                kernel_thread,
+                exited,
+            });
+            sample.processes.push(ProcessCounters {
+                id,
+                totals: wire::totals(&process.totals),
+                identity,
+                kernel_thread,
+                exited,
+            });
+        }
+
+        for (index, totals) in sample.protocols.iter_mut().enumerate() {
+            // There are nine protocols.
+            *totals = percpu::<RawTotals>(&maps.protocols, index as u32)?
+                .iter()
+                .map(wire::totals)
+                .sum();
+        }
+        Ok(())
+    }
+
+    /// Reads and decodes the flow map alone.
+    ///
+    /// # Errors
+    /// If the kernel refuses the read.
+    pub fn read_flows(&mut self, traffic: &MapHandle, to: &mut Vec<FlowCounters>) -> Result<()> {
+        self.flows.read(traffic).context("traffic_map")?;
+        to.extend(
+            self.flows
+                .entries()
+                .map(|(key, value)| wire::flow_counters(wire::flow_key(key), value)),
+        );
+        Ok(())
+    }
+
+    /// Writes smoothed rates (bytes/s) into `anomaly_map`, in one batch.
+    ///
+    /// # Errors
+    /// If the kernel refuses the write.
+    pub fn write_rates(
+        &mut self,
+        maps: &Maps,
+        rates: impl Iterator<Item = (FlowKey, u64)>,
+    ) -> Result<()> {
+        self.rate_keys.clear();
+        self.rates.clear();
+        for (key, rate) in rates {
+            self.rate_keys.push(wire::raw_flow_key(&key));
+            self.rates.push(rate);
+        }
+        if self.rates.is_empty() {
+            return Ok(());
+        }
+        // Not more than the map holds, a u32.
+        let count = self.rates.len() as u32;
+        maps.anomalies
+            .update_batch(
+                wire::bytes_of_slice(&self.rate_keys),
+                wire::bytes_of_slice(&self.rates),
+                count,
+                MapFlags::ANY,
+                MapFlags::ANY,
+            )
+            .context("could not write rates into anomaly_map")
+    }
+
+    /// Takes flows out of the kernel's maps; their final counters are in the
+    /// next sample. Each is read and deleted in one step, so nothing that was
+    /// added before is lost.
+    ///
+    /// # Errors
+    /// If the kernel refuses a removal.
+    pub fn remove_flows(&mut self, maps: &Maps, keys: &[FlowKey]) -> Result<()> {
+        let mut value = [0; size_of::<RawTraffic>()];
+        for key in keys {
+            let raw = wire::raw_flow_key(key);
+            let raw = wire::bytes_of(&raw);
+            // First here: traffic_map never has fewer entries than anomaly_map.
+            ignore_missing(maps.anomalies.delete(raw))?;
+            let found = maps
+                .traffic
+                .lookup_into_and_delete(raw, &mut value)
+                .context("could not remove a flow from traffic_map")?;
+            if let (true, Some(last)) = (found, wire::read::<RawTraffic>(&value)) {
+                self.removed_flows.push(wire::flow_counters(*key, &last));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes ended processes out of the kernel's map; nobody writes to them any more.
+    ///
+    /// # Errors
+    /// If the kernel refuses a removal.
+    pub fn remove_processes(&mut self, maps: &Maps, ids: &[ProcessId]) -> Result<()> {
+        for id in ids {
+            let raw = wire::raw_process_key(id);
+            ignore_missing(maps.processes.delete(wire::bytes_of(&raw)))?;
+            self.identities.forget(id);
+            self.removed_processes.push(*id);
+        }
+        Ok(())
+    }
+}
+
+fn ignore_missing(result: libbpf_rs::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
+            Err(error).context("could not remove an entry from a kernel map")
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Losses {
+    flows: Totals,
+    processes: Totals,
+    unarmed: u64,
+    closed: u64,
+}
+
+fn losses(map: &MapHandle) -> Result<Losses> {
+    let cpus = percpu::<RawLosses>(map, 0)?;
+    Ok(Losses {
+        flows: cpus.iter().map(|cpu| wire::totals(&cpu.flows)).sum(),
+        processes: cpus.iter().map(|cpu| wire::totals(&cpu.processes)).sum(),
+        unarmed: cpus.iter().map(|cpu| cpu.unarmed).sum(),
+        closed: cpus.iter().map(|cpu| cpu.closed).sum(),
+    })
+}
+
+/// Each CPU's value of one array element.
+fn percpu<T: Wire>(map: &MapHandle, index: u32) -> Result<Vec<T>> {
+    let cpus = map
+        .lookup_percpu(&index.to_ne_bytes(), MapFlags::ANY)
+        .context("could not read a kernel map")?
+        .unwrap_or_default();
+    Ok(cpus
+        .iter()
+        .filter_map(|bytes| wire::read::<T>(bytes))
+        .collect())
+}

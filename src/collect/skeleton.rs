@@ -1,0 +1,15 @@
+//! The generated skeleton of `bpf/netmon.bpf.c`: programs, maps and wire types.
+//!
+//! Nothing is written here by hand; the layouts come from `bpf/netmon.h`.
+
+#![allow(
+    missing_docs,
+    dead_code,
+    non_snake_case,
+    non_camel_case_types,
+    clippy::all,
+    clippy::pedantic,
+    clippy::nursery
+)]
+
+include!(concat!(env!("OUT_DIR"), "/netmon.skel.rs"));

@@ -1,0 +1,274 @@
+//! Every flow the tracker knows, and which of them the kernel may forget.
+//!
+//! Owns cumulative counts, smoothed rates and the life of a flow:
+//! open → ended (closed, its process gone, or idle for long) → removed from the
+//! kernel's map → shown for a while with its final counts → forgotten.
+//! Knows processes only by their identity.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::anomaly::is_anomalous;
+use super::flow::{Connection, FlowKey, Protocol, Totals};
+use super::rate::{per_second, smooth};
+use super::sample::{FlowCounters, Sample};
+use super::snapshot::Rates;
+use super::tracker::{Settings, Tick};
+
+/// A datagram flow has no end of its own: this much silence is one.
+pub const IDLE_DATAGRAMS: Duration = Duration::from_secs(60);
+/// When the kernel's map fills up, flows silent for this long may leave it.
+pub const IDLE_UNDER_PRESSURE: Duration = Duration::from_secs(1);
+
+/// One flow.
+#[derive(Debug, Clone)]
+pub struct FlowState {
+    /// Cumulative, whatever the kernel's entry went through.
+    pub totals: Totals,
+    /// Of the last interval.
+    pub rates: Rates,
+    /// It will move no more bytes, as far as anyone can tell.
+    pub ended: bool,
+    /// Wall-clock time since which it is anomalous.
+    pub anomalous_since: Option<Duration>,
+    /// The kernel's counters at the last reading.
+    last: Totals,
+    /// Moved since the last reading.
+    delta: Totals,
+    /// Monotonic time of the last reading that brought bytes.
+    active_at: Duration,
+    in_kernel: bool,
+    /// Removal was asked for and not confirmed.
+    leaving: bool,
+    /// Tick at which it had ended and left the kernel.
+    gone: Option<(u64, Duration)>,
+    /// What `anomaly_map` says.
+    written: u64,
+}
+
+impl FlowState {
+    fn new(now: Duration) -> FlowState {
+        FlowState {
+            totals: Totals::default(),
+            rates: Rates::default(),
+            ended: false,
+            anomalous_since: None,
+            last: Totals::default(),
+            delta: Totals::default(),
+            active_at: now,
+            in_kernel: true,
+            leaving: false,
+            gone: None,
+            written: 0,
+        }
+    }
+
+    fn take(&mut self, counters: &FlowCounters, now: Duration) -> Totals {
+        let delta = counters.totals.since(&self.last);
+        self.last = counters.totals;
+        if !delta.is_zero() {
+            self.totals += delta;
+            self.delta += delta;
+            self.active_at = now;
+        }
+        if counters.closed {
+            self.ended = true;
+        }
+        delta
+    }
+}
+
+/// All flows; see the module's text.
+#[derive(Debug, Default)]
+pub struct FlowTable {
+    flows: HashMap<FlowKey, FlowState, RandomState>,
+    in_kernel: usize,
+    /// Bytes of all flows, forgotten ones included.
+    pub bytes: u64,
+    /// Bytes of flows without a known peer, forgotten ones included.
+    pub unknown_peer_bytes: u64,
+    /// Flows to take out of the kernel's map, decided by the last tick.
+    pub removals: Vec<FlowKey>,
+    /// Smoothed rates that changed, to write into `anomaly_map`, bytes/s.
+    pub rates: Vec<(FlowKey, u64)>,
+}
+
+impl FlowTable {
+    /// Takes a reading in. Calls `moved` for each flow that moved bytes.
+    pub fn read(
+        &mut self,
+        sample: &Sample,
+        now: Duration,
+        mut moved: impl FnMut(&FlowKey, Totals),
+    ) {
+        // What was removed after the last reading, then what is there now: an
+        // entry that was born again under the same key starts from 0.
+        for counters in &sample.removed_flows {
+            let state = self
+                .flows
+                .entry(counters.key)
+                .or_insert_with(|| FlowState::new(now));
+            let delta = state.take(counters, now);
+            state.last = Totals::default();
+            state.in_kernel = false;
+            state.leaving = false;
+            state.written = 0;
+            self.count(&counters.key, delta, &mut moved);
+        }
+        for counters in &sample.flows {
+            let state = self
+                .flows
+                .entry(counters.key)
+                .or_insert_with(|| FlowState::new(now));
+            let delta = state.take(counters, now);
+            if !state.in_kernel || state.gone.is_some() {
+                state.in_kernel = true;
+                state.gone = None;
+                state.ended = counters.closed;
+            }
+            self.count(&counters.key, delta, &mut moved);
+        }
+        self.in_kernel = sample.flows.len();
+    }
+
+    fn count(&mut self, key: &FlowKey, delta: Totals, moved: &mut impl FnMut(&FlowKey, Totals)) {
+        if delta.is_zero() {
+            return;
+        }
+        self.bytes += delta.bytes();
+        if key.remote.is_none() {
+            self.unknown_peer_bytes += delta.bytes();
+        }
+        moved(key, delta);
+    }
+
+    /// Rates, ends and anomalies of every flow; then decides on removals.
+    /// `is_over` tells whether the process of a flow has ended.
+    pub fn settle(
+        &mut self,
+        tick: &Tick,
+        settings: &Settings,
+        closed: &[Connection],
+        is_over: impl Fn(&FlowKey) -> bool,
+    ) {
+        let closed: HashSet<&Connection, RandomState> = closed.iter().collect();
+        self.removals.clear();
+        self.rates.clear();
+        for (key, state) in &mut self.flows {
+            let moved = std::mem::take(&mut state.delta);
+            let rates = &mut state.rates;
+            rates.tx = per_second(moved.tx_bytes, tick.elapsed);
+            rates.rx = per_second(moved.rx_bytes, tick.elapsed);
+            rates.smoothed = smooth(rates.smoothed, rates.tx + rates.rx, tick.weight);
+            if !is_anomalous(rates.smoothed, settings.threshold) {
+                state.anomalous_since = None;
+            } else if state.anomalous_since.is_none() {
+                state.anomalous_since = Some(tick.now.wall);
+            }
+
+            let idle = tick.now.monotonic.saturating_sub(state.active_at);
+            if !state.ended {
+                state.ended = (!closed.is_empty() && closed.contains(&key.connection()))
+                    || (idle >= IDLE_DATAGRAMS && !says_when_it_closes(key.protocol))
+                    || is_over(key);
+            }
+            if state.in_kernel && state.ended && !state.leaving {
+                state.leaving = true;
+                self.removals.push(*key);
+            } else if !state.in_kernel && state.ended && state.gone.is_none() {
+                state.gone = Some((tick.sequence, tick.now.monotonic));
+            }
+            // Rates in whole bytes/s; an f64 beyond u64 saturates.
+            let rate = rates.smoothed.round() as u64;
+            if state.in_kernel && !state.leaving && rate != state.written {
+                state.written = rate;
+                self.rates.push((*key, rate));
+            }
+        }
+        self.relieve(tick, settings);
+        self.forget(tick, settings);
+    }
+
+    /// Makes room in the kernel's map when it is three quarters full: the flows
+    /// that were silent longest leave it until it is half empty.
+    fn relieve(&mut self, tick: &Tick, settings: &Settings) {
+        let staying = self.in_kernel.saturating_sub(self.removals.len());
+        if staying * 4 <= settings.max_flows * 3 {
+            return;
+        }
+        let mut silent: Vec<(Duration, FlowKey)> = self
+            .flows
+            .iter()
+            .filter(|(_, state)| state.in_kernel && !state.leaving)
+            .map(|(key, state)| (state.active_at, *key))
+            .filter(|(at, _)| tick.now.monotonic.saturating_sub(*at) >= IDLE_UNDER_PRESSURE)
+            .collect();
+        silent.sort_unstable();
+        let surplus = staying - settings.max_flows / 2;
+        for (_, key) in silent.into_iter().take(surplus) {
+            if let Some(state) = self.flows.get_mut(&key) {
+                state.leaving = true;
+                // A datagram flow is over; a connection is only out of the map.
+                state.ended |= !says_when_it_closes(key.protocol);
+                self.removals.push(key);
+            }
+        }
+        let removed: HashSet<&FlowKey, RandomState> = self.removals.iter().collect();
+        self.rates.retain(|(key, _)| !removed.contains(key));
+    }
+
+    /// Forgets flows that were shown with their final counts for long enough,
+    /// and beyond the limits the ones that ended or fell silent first.
+    fn forget(&mut self, tick: &Tick, settings: &Settings) {
+        let now = tick.now.monotonic;
+        self.flows.retain(|_, state| match state.gone {
+            Some((sequence, at)) => {
+                tick.sequence == sequence || now.saturating_sub(at) < settings.linger
+            }
+            None => true,
+        });
+        let shown = |state: &FlowState| state.gone.is_some_and(|(at, _)| at < tick.sequence);
+        self.limit(settings.max_listed_ended, shown);
+        self.limit(settings.max_flows, |state| {
+            !state.in_kernel && !state.ended && !state.leaving
+        });
+    }
+
+    /// Keeps at most `most` of the flows that `which` names, the latest active.
+    fn limit(&mut self, most: usize, which: impl Fn(&FlowState) -> bool) {
+        let mut named: Vec<Duration> = self
+            .flows
+            .values()
+            .filter(|state| which(state))
+            .map(|state| state.active_at)
+            .collect();
+        if named.len() <= most {
+            return;
+        }
+        let surplus = named.len() - most;
+        let (_, &mut limit, _) = named.select_nth_unstable(surplus - 1);
+        let mut left = surplus;
+        self.flows.retain(|_, state| {
+            let goes = left > 0 && which(state) && state.active_at <= limit;
+            left -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// Every flow known.
+    pub fn iter(&self) -> impl Iterator<Item = (&FlowKey, &FlowState)> {
+        self.flows.iter()
+    }
+
+    /// Number of flows known.
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+}
+
+/// True for protocols whose sockets announce their end (`inet_sock_set_state`).
+fn says_when_it_closes(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Tcp | Protocol::Mptcp | Protocol::Sctp)
+}

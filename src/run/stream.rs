@@ -1,0 +1,98 @@
+//! `netmon stream`: one thread that reads and writes in turn, and one that
+//! waits for signals.
+//!
+//! There is only one reader here, so a slow one simply makes the next reading
+//! later: the kernel's counters are cumulative and nothing is skipped.
+
+use std::io::{self, BufWriter};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::sampler_settings;
+use crate::cli;
+use crate::feed::Feed;
+use crate::model::ended::Ended;
+use crate::sampler::Sampler;
+use crate::sink::stream::{Format, Stream};
+
+/// Runs until a signal, the last of `--count` records, `--duration`, or a
+/// reader that has seen enough.
+pub fn run(options: &cli::Stream) -> Result<ExitCode> {
+    let common = &options.common;
+    // Before loading, so that a signal at any time ends in order.
+    let feed = Arc::new(Feed::new(common.interval));
+    stop_on_signals(Arc::clone(&feed))?;
+
+    let mut sampler = Sampler::start(sampler_settings(common))?;
+    let format = match options.format {
+        cli::Format::Json => Format::Json,
+        cli::Format::Csv => Format::Csv,
+        cli::Format::Text => Format::Text,
+    };
+    let filter = common.filter.filter();
+    let mut stream = Stream::new(BufWriter::new(io::stdout().lock()), format, filter);
+    let mut ended = Ended::default();
+    let start = Instant::now();
+    let end = options
+        .duration
+        .and_then(|length| start.checked_add(length));
+    let mut due = start;
+    let mut written = 0;
+    loop {
+        due = next(due, &feed);
+        let over = end.is_some_and(|end| due >= end);
+        let stopped = feed.sleep_until(end.map_or(due, |end| due.min(end)));
+        let last = stopped || over || options.count == Some(written + 1);
+        if last {
+            let snapshot = ended.complete(&*sampler.finish()?);
+            return finish(stream.write(&snapshot));
+        }
+        let snapshot = sampler.step()?;
+        ended.absorb(&snapshot);
+        if let Err(error) = stream.write(&snapshot) {
+            return finish(Err(error));
+        }
+        written += 1;
+    }
+}
+
+/// The next due time: one interval on, or from now where that has passed.
+fn next(due: Instant, feed: &Feed) -> Instant {
+    let now = Instant::now();
+    let due = due + feed.interval();
+    if due > now {
+        due
+    } else {
+        now + feed.interval()
+    }
+}
+
+/// A closed pipe (`| head`) is a quiet end.
+fn finish(result: io::Result<()>) -> Result<ExitCode> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("could not write to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn stop_on_signals(feed: Arc<Feed>) -> Result<()> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("could not watch for signals")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.forever().next().is_some() {
+                feed.stop();
+            }
+        })
+        .context("could not start a thread")?;
+    Ok(())
+}

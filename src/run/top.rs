@@ -1,0 +1,81 @@
+//! `netmon top`: the sampler on its own thread, the screen on the main one.
+
+use std::io::{IsTerminal, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::sampler_settings;
+use crate::cli::Common;
+use crate::feed::Feed;
+use crate::sampler::{Sampler, Settings};
+use crate::tui;
+
+/// The first reading comes early, so that the first rows do.
+const FIRST: Duration = Duration::from_millis(100);
+/// How long a person can see a process or flow that has ended.
+const LINGER: Duration = Duration::from_secs(3);
+/// Most ended rows on the screen.
+const MAX_LISTED_ENDED: usize = 1024;
+
+/// Shows the screen until a person quits, a signal comes or the sampler fails.
+pub fn run(options: &Common) -> Result<ExitCode> {
+    if !stdout().is_terminal() {
+        bail!(
+            "standard output is not a terminal; use `netmon stream` for output that a program or \
+             a file takes"
+        );
+    }
+    let sampler = Sampler::start(Settings {
+        linger: LINGER,
+        max_listed_ended: MAX_LISTED_ENDED,
+        ..sampler_settings(options)
+    })?;
+    let feed = Arc::new(Feed::new(options.interval));
+    let worker = thread::Builder::new()
+        .name("sampler".to_owned())
+        .spawn({
+            let feed = Arc::clone(&feed);
+            move || sample(sampler, &feed)
+        })
+        .context("could not start a thread")?;
+
+    let shown = tui::run(
+        &feed,
+        tui::Options::from_environment(options.filter.filter()),
+    );
+    feed.stop();
+    worker.join().map_err(|_| anyhow!("the sampler panicked"))?;
+    shown?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Steps once per interval and publishes, until asked to stop.
+fn sample(mut sampler: Sampler, feed: &Feed) {
+    let mut last = Instant::now();
+    let mut wait = FIRST.min(feed.interval());
+    loop {
+        if feed.sleep_until(last + wait) {
+            feed.end(None);
+            return;
+        }
+        let now = Instant::now();
+        wait = feed.interval();
+        // The interval was changed meanwhile: the reading may not be due yet.
+        if now < last + wait && last.elapsed() > FIRST {
+            sampler.set_interval(wait);
+            continue;
+        }
+        last = now;
+        match sampler.step() {
+            Ok(snapshot) => feed.publish(snapshot),
+            Err(error) => {
+                feed.end(Some(format!("{error:#}")));
+                return;
+            }
+        }
+    }
+}

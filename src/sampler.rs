@@ -1,0 +1,124 @@
+//! One step of the data path: read the kernel, tick the model, write back.
+//!
+//! Owns the collector and the tracker together, and nothing of threads, screens
+//! or command lines: [`crate::run`] decides when to step, tests step by hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::collect::accounting::{self, Accounting, Plan};
+use crate::collect::clock;
+use crate::collect::drain::Drain;
+use crate::model::sample::Sample;
+use crate::model::snapshot::{Engine, Snapshot};
+use crate::model::tracker::{self, Tracker};
+
+/// What to load and how to judge it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Engines in order of preference.
+    pub plans: Vec<Plan>,
+    /// Entries of the kernel's flow map.
+    pub max_flows: u32,
+    /// Nominal time between two steps.
+    pub interval: Duration,
+    /// Weight of a nominal interval in the EMA, in (0, 1].
+    pub alpha: f64,
+    /// Smoothed rates above this are anomalous, bytes/s.
+    pub threshold: f64,
+    /// List kernel threads one by one.
+    pub kernel_threads: bool,
+    /// How long ended rows stay listed after their final count.
+    pub linger: Duration,
+    /// Most ended rows that linger.
+    pub max_listed_ended: usize,
+    /// Directory on bpffs under which the four maps are pinned.
+    pub pin: Option<PathBuf>,
+}
+
+/// A running monitor without a screen.
+pub struct Sampler {
+    accounting: Accounting,
+    drain: Drain,
+    tracker: Tracker,
+    sample: Sample,
+}
+
+impl Sampler {
+    /// Loads and attaches; counting has begun when it returns.
+    ///
+    /// # Errors
+    /// As [`Accounting::open`].
+    pub fn start(settings: Settings) -> Result<Sampler> {
+        let accounting = Accounting::open(&accounting::Settings {
+            plans: settings.plans,
+            max_flows: settings.max_flows,
+            pin: settings.pin,
+        })?;
+        let drain = Drain::new(&accounting)?;
+        let tracker = Tracker::new(
+            tracker::Settings {
+                interval: settings.interval,
+                alpha: settings.alpha,
+                threshold: settings.threshold,
+                kernel_threads: settings.kernel_threads,
+                linger: settings.linger,
+                max_listed_ended: settings.max_listed_ended,
+                max_flows: settings.max_flows as usize,
+                engine: accounting.plan.engine(),
+                boot: clock::boot_wall(),
+            },
+            clock::now(),
+        );
+        Ok(Sampler {
+            accounting,
+            drain,
+            tracker,
+            sample: Sample::default(),
+        })
+    }
+
+    /// Takes one reading now.
+    ///
+    /// # Errors
+    /// If the kernel refuses a read or a write.
+    pub fn step(&mut self) -> Result<Arc<Snapshot>> {
+        self.drain.poll(&self.accounting, &mut self.sample)?;
+        let snapshot = self.tracker.tick(&self.sample, clock::now());
+        let feedback = self.tracker.feedback();
+        let maps = &self.accounting.maps;
+        self.drain
+            .write_rates(maps, feedback.rates.iter().copied())?;
+        self.drain.remove_flows(maps, feedback.flows)?;
+        self.drain.remove_processes(maps, feedback.processes)?;
+        Ok(snapshot)
+    }
+
+    /// Detaches the programs and takes the last reading: nothing moves any
+    /// more, so it is complete and its books balance exactly.
+    ///
+    /// # Errors
+    /// If the kernel refuses a read.
+    pub fn finish(mut self) -> Result<Arc<Snapshot>> {
+        self.accounting.detach();
+        self.step()
+    }
+
+    /// Changes the nominal interval.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.tracker.set_interval(interval);
+    }
+
+    /// What counts.
+    pub fn engine(&self) -> Engine {
+        self.accounting.plan.engine()
+    }
+
+    /// The collector, for its statistics.
+    pub fn accounting(&self) -> &Accounting {
+        &self.accounting
+    }
+}

@@ -1,0 +1,4 @@
+//! Where snapshots go besides the screen.
+
+pub mod record;
+pub mod stream;

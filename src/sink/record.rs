@@ -1,0 +1,280 @@
+//! A snapshot as the JSON record outside programs rely on (schema 1).
+//!
+//! Names and meanings of the fields are a contract; only how a [`Snapshot`]
+//! becomes one is decided here. Writes to nothing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::filter::Filter;
+use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, Rates, Snapshot};
+
+/// Version of the record's layout.
+pub const SCHEMA: u32 = 1;
+
+/// One interval. Bytes and operations are cumulative, rates bytes/s.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    schema: u32,
+    sequence: u64,
+    time: String,
+    interval_seconds: f64,
+    engine: &'static str,
+    protocols: Vec<ProtocolRecord>,
+    processes: Vec<ProcessRecord<'a>>,
+    flows: Vec<FlowRecord<'a>>,
+    anomalies: Vec<AnomalyRecord<'a>>,
+    loss: LossRecord,
+}
+
+#[derive(Debug, Serialize)]
+struct ProtocolRecord {
+    protocol: Protocol,
+    #[serde(flatten)]
+    totals: Totals,
+    tx_rate: f64,
+    rx_rate: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct ProcessRecord<'a> {
+    pid: u32,
+    start_time: Option<String>,
+    name: &'a str,
+    command: &'a str,
+    uid: u32,
+    user: &'a str,
+    cgroup: Option<&'a str>,
+    unit: Option<&'a str>,
+    container: Option<&'a str>,
+    #[serde(flatten)]
+    totals: Totals,
+    tx_rate: f64,
+    rx_rate: f64,
+    smoothed_rate: f64,
+    kernel_thread: bool,
+    exited: bool,
+    anomalous: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct FlowRecord<'a> {
+    pid: u32,
+    name: &'a str,
+    protocol: Protocol,
+    local_address: Option<IpAddr>,
+    local_port: Option<u16>,
+    remote_address: Option<IpAddr>,
+    remote_port: Option<u16>,
+    #[serde(flatten)]
+    totals: Totals,
+    tx_rate: f64,
+    rx_rate: f64,
+    smoothed_rate: f64,
+    closed: bool,
+    anomalous: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct AnomalyRecord<'a> {
+    kind: &'static str,
+    pid: u32,
+    name: &'a str,
+    remote_address: Option<IpAddr>,
+    remote_port: Option<u16>,
+    protocol: Protocol,
+    value: f64,
+    threshold: f64,
+    since: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LossRecord {
+    untracked_flow_bytes: u64,
+    missed_events: u64,
+    unknown_peer_bytes: u64,
+}
+
+/// A time since the Unix epoch as RFC 3339 in UTC with milliseconds.
+pub fn time(since_epoch: Duration) -> String {
+    let milliseconds = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+    let timestamp = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX);
+    format!("{timestamp:.3}")
+}
+
+/// Rates have no meaning below a hundredth of a byte per second.
+fn rounded(rate: f64) -> f64 {
+    (rate * 100.0).round() / 100.0
+}
+
+fn address(end: Option<Endpoint>) -> Option<IpAddr> {
+    end.map(|end| end.address)
+}
+
+/// A port where the protocol has ports.
+fn port(end: Option<Endpoint>) -> Option<u16> {
+    end.map(|end| end.port).filter(|port| *port != 0)
+}
+
+impl<'a> Record<'a> {
+    /// The record of `snapshot` with the rows that `filter` lets through.
+    /// `protocols` and `loss` always speak of the whole machine, and the sums
+    /// of unlisted processes are there only when nothing is filtered.
+    pub fn new(snapshot: &'a Snapshot, filter: &Filter) -> Record<'a> {
+        let shown = filter.processes(snapshot);
+        let mut processes: Vec<ProcessRecord<'a>> = snapshot
+            .processes
+            .iter()
+            .zip(&shown)
+            .filter(|(_, shown)| **shown)
+            .map(|(row, _)| process(row, snapshot.boot))
+            .collect();
+        if filter.is_empty() {
+            processes.extend(snapshot.aggregates.iter().map(aggregate));
+        }
+        Record {
+            schema: SCHEMA,
+            sequence: snapshot.sequence,
+            time: time(snapshot.at.wall),
+            interval_seconds: (snapshot.interval.as_secs_f64() * 1e4).round() / 1e4,
+            engine: snapshot.engine.name,
+            protocols: snapshot
+                .protocols
+                .iter()
+                .map(|row| ProtocolRecord {
+                    protocol: row.protocol,
+                    totals: row.totals,
+                    tx_rate: rounded(row.rates.tx),
+                    rx_rate: rounded(row.rates.rx),
+                })
+                .collect(),
+            processes,
+            flows: snapshot
+                .flows
+                .iter()
+                .filter_map(|row| Some((row, snapshot.process_of(row)?)))
+                .filter(|(row, process)| filter.matches_flow(row, process))
+                .map(|(row, process)| flow(row, process))
+                .collect(),
+            anomalies: anomalies(snapshot, filter),
+            loss: LossRecord {
+                untracked_flow_bytes: snapshot.loss.untracked_flow_bytes,
+                missed_events: snapshot.loss.missed_events,
+                unknown_peer_bytes: snapshot.loss.unknown_peer_bytes,
+            },
+        }
+    }
+}
+
+fn process(row: &ProcessRow, boot: Duration) -> ProcessRecord<'_> {
+    let who = &row.identity;
+    ProcessRecord {
+        pid: row.id.pid,
+        start_time: Some(time(boot + Duration::from_nanos(row.id.start_ns))),
+        name: &who.name,
+        command: &who.command,
+        uid: who.uid,
+        user: &who.user,
+        cgroup: who.cgroup.as_deref(),
+        unit: who.unit.as_deref(),
+        container: who.container.as_deref(),
+        totals: row.totals,
+        tx_rate: rounded(row.rates.tx),
+        rx_rate: rounded(row.rates.rx),
+        smoothed_rate: rounded(row.rates.smoothed),
+        kernel_thread: row.kernel_thread,
+        exited: row.exited,
+        anomalous: row.anomalous,
+    }
+}
+
+fn aggregate<'a>(row: &AggregateRow) -> ProcessRecord<'a> {
+    let Rates { tx, rx, smoothed } = row.rates;
+    ProcessRecord {
+        pid: 0,
+        start_time: None,
+        name: row.name,
+        command: "-",
+        uid: 0,
+        user: "-",
+        cgroup: None,
+        unit: None,
+        container: None,
+        totals: row.totals,
+        tx_rate: rounded(tx),
+        rx_rate: rounded(rx),
+        smoothed_rate: rounded(smoothed),
+        kernel_thread: row.kernel_thread,
+        exited: row.name == "[exited]",
+        anomalous: false,
+    }
+}
+
+fn flow<'a>(row: &FlowRow, process: &'a ProcessRow) -> FlowRecord<'a> {
+    FlowRecord {
+        pid: process.id.pid,
+        name: &process.identity.name,
+        protocol: row.key.protocol,
+        local_address: address(row.key.local),
+        local_port: port(row.key.local),
+        remote_address: address(row.key.remote),
+        remote_port: port(row.key.remote),
+        totals: row.totals,
+        tx_rate: rounded(row.rates.tx),
+        rx_rate: rounded(row.rates.rx),
+        smoothed_rate: rounded(row.rates.smoothed),
+        closed: row.closed,
+        anomalous: row.anomalous,
+    }
+}
+
+fn anomalies<'a>(snapshot: &'a Snapshot, filter: &Filter) -> Vec<AnomalyRecord<'a>> {
+    let shown = |row: &FlowRow| {
+        snapshot
+            .process_of(row)
+            .is_some_and(|process| filter.matches_flow(row, process))
+    };
+    let hidden: std::collections::HashSet<_> = if filter.is_empty() {
+        Default::default()
+    } else {
+        let anomalous = snapshot.flows.iter().filter(|row| row.anomalous);
+        anomalous
+            .filter(|row| !shown(row))
+            .map(|row| row.key)
+            .collect()
+    };
+    snapshot
+        .anomalies
+        .iter()
+        .filter(|anomaly| !hidden.contains(&anomaly.key))
+        .map(|anomaly| AnomalyRecord {
+            kind: "rate",
+            pid: anomaly.key.process.pid,
+            name: &anomaly.name,
+            remote_address: address(anomaly.key.remote),
+            remote_port: port(anomaly.key.remote),
+            protocol: anomaly.key.protocol,
+            value: rounded(anomaly.value),
+            threshold: anomaly.threshold,
+            since: time(anomaly.since),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(time(Duration::ZERO), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            time(Duration::from_millis(1_763_682_599_512)),
+            "2025-11-20T23:49:59.512Z"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! `netmon stream`: snapshots on a writer, as JSON Lines, CSV or text.
+//!
+//! Owns the three formats. Neither samples nor decides when to write.
+
+use std::io::{self, Write};
+
+use super::record::{Record, time};
+use crate::model::filter::Filter;
+use crate::model::flow::{Endpoint, Totals};
+use crate::model::snapshot::{Rates, Snapshot};
+use crate::model::units::{self, Unit};
+
+/// What a record looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per line.
+    Json,
+    /// One row per protocol, process and flow, below a header line.
+    Csv,
+    /// A table for reading.
+    Text,
+}
+
+/// Columns of the CSV format; `ended` is `exited` of a process and `closed` of a flow.
+const CSV_HEADER: &str = "time,sequence,kind,pid,name,user,protocol,local_address,local_port,\
+remote_address,remote_port,tx_bytes,rx_bytes,tx_operations,rx_operations,tx_rate,rx_rate,\
+smoothed_rate,ended,anomalous";
+
+/// Writes snapshots that pass `filter` to `to`, flushed one by one.
+pub struct Stream<W: Write> {
+    to: W,
+    format: Format,
+    filter: Filter,
+    started: bool,
+}
+
+impl<W: Write> Stream<W> {
+    /// A stream that has written nothing yet.
+    pub fn new(to: W, format: Format, filter: Filter) -> Stream<W> {
+        Stream {
+            to,
+            format,
+            filter,
+            started: false,
+        }
+    }
+
+    /// Writes one snapshot.
+    ///
+    /// # Errors
+    /// Those of the writer; `BrokenPipe` means the reader has seen enough.
+    pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut self.to, &Record::new(snapshot, &self.filter))?;
+                writeln!(self.to)?;
+            }
+            Format::Csv => self.csv(snapshot)?,
+            Format::Text => self.text(snapshot)?,
+        }
+        self.started = true;
+        self.to.flush()
+    }
+
+    fn csv(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        if !self.started {
+            writeln!(self.to, "{CSV_HEADER}")?;
+        }
+        let prefix = format!("{},{}", time(snapshot.at.wall), snapshot.sequence);
+        for row in &snapshot.protocols {
+            write!(self.to, "{prefix},protocol,,,,{},,,,,", row.protocol)?;
+            self.csv_numbers(&row.totals, &row.rates, false, false)?;
+        }
+        let shown = self.filter.processes(snapshot);
+        for (row, _) in snapshot.processes.iter().zip(shown).filter(|(_, s)| *s) {
+            let name = quoted(&row.identity.name);
+            let user = quoted(&row.identity.user);
+            write!(
+                self.to,
+                "{prefix},process,{},{name},{user},,,,,,",
+                row.id.pid
+            )?;
+            self.csv_numbers(&row.totals, &row.rates, row.exited, row.anomalous)?;
+        }
+        if self.filter.is_empty() {
+            for row in &snapshot.aggregates {
+                write!(self.to, "{prefix},process,0,{},-,,,,,,", row.name)?;
+                let exited = row.name == "[exited]";
+                self.csv_numbers(&row.totals, &row.rates, exited, false)?;
+            }
+        }
+        for row in &snapshot.flows {
+            let Some(process) = snapshot.process_of(row) else {
+                continue;
+            };
+            if !self.filter.matches_flow(row, process) {
+                continue;
+            }
+            let (local, local_port) = csv_end(row.key.local);
+            let (remote, remote_port) = csv_end(row.key.remote);
+            write!(
+                self.to,
+                "{prefix},flow,{},{},{},{},{local},{local_port},{remote},{remote_port},",
+                process.id.pid,
+                quoted(&process.identity.name),
+                quoted(&process.identity.user),
+                row.key.protocol,
+            )?;
+            self.csv_numbers(&row.totals, &row.rates, row.closed, row.anomalous)?;
+        }
+        Ok(())
+    }
+
+    fn csv_numbers(
+        &mut self,
+        totals: &Totals,
+        rates: &Rates,
+        ended: bool,
+        anomalous: bool,
+    ) -> io::Result<()> {
+        writeln!(
+            self.to,
+            "{},{},{},{},{:.2},{:.2},{:.2},{ended},{anomalous}",
+            totals.tx_bytes,
+            totals.rx_bytes,
+            totals.tx_operations,
+            totals.rx_operations,
+            rates.tx,
+            rates.rx,
+            rates.smoothed,
+        )
+    }
+
+    /// The flows that moved something in the interval, fastest first.
+    fn text(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let (totals, rates) = snapshot.overall();
+        let size = |bytes| units::amount(bytes, Unit::Bytes).to_string();
+        let rate = |rate| units::rate(rate, Unit::Bytes).to_string();
+        write!(
+            self.to,
+            "{}  tx {} rx {}  total tx {} rx {}  {} processes {} flows  engine {}",
+            time(snapshot.at.wall),
+            rate(rates.tx),
+            rate(rates.rx),
+            size(totals.tx_bytes),
+            size(totals.rx_bytes),
+            snapshot.processes.len(),
+            snapshot.flows.len(),
+            snapshot.engine.name,
+        )?;
+        let loss = &snapshot.loss;
+        if loss.untracked_flow_bytes > 0 {
+            write!(
+                self.to,
+                "  without flow {}",
+                size(loss.untracked_flow_bytes)
+            )?;
+        }
+        if loss.missed_events > 0 {
+            write!(self.to, "  missed events {}", loss.missed_events)?;
+        }
+        writeln!(
+            self.to,
+            "\n{:>8} {:<16} {:<7} {:<28} {:<28} {:>13} {:>13} {:>12}",
+            "PID", "NAME", "PROTO", "LOCAL", "REMOTE", "TX", "RX", "TOTAL"
+        )?;
+        let mut flows: Vec<_> = snapshot
+            .flows
+            .iter()
+            .filter(|row| row.rates.tx + row.rates.rx > 0.0)
+            .filter_map(|row| Some((row, snapshot.process_of(row)?)))
+            .filter(|(row, process)| self.filter.matches_flow(row, process))
+            .collect();
+        let speed = |rates: &Rates| rates.tx + rates.rx;
+        flows.sort_by(|(a, _), (b, _)| {
+            speed(&b.rates)
+                .total_cmp(&speed(&a.rates))
+                .then(a.key.cmp(&b.key))
+        });
+        for (row, process) in flows {
+            writeln!(
+                self.to,
+                "{:>8} {:<16} {:<7} {:<28} {:<28} {:>13} {:>13} {:>12}{}",
+                process.id.pid,
+                printable(&process.identity.name),
+                row.key.protocol.name(),
+                text_end(row.key.local),
+                text_end(row.key.remote),
+                rate(row.rates.tx),
+                rate(row.rates.rx),
+                size(row.totals.bytes()),
+                if row.anomalous { " !" } else { "" },
+            )?;
+        }
+        writeln!(self.to)
+    }
+}
+
+/// A CSV field (RFC 4180).
+fn quoted(field: &str) -> String {
+    if field.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+fn csv_end(end: Option<Endpoint>) -> (String, String) {
+    match end {
+        None => (String::new(), String::new()),
+        Some(Endpoint { address, port: 0 }) => (address.to_string(), String::new()),
+        Some(Endpoint { address, port }) => (address.to_string(), port.to_string()),
+    }
+}
+
+fn text_end(end: Option<Endpoint>) -> String {
+    end.map_or_else(|| "-".to_owned(), |end| end.to_string())
+}
+
+/// Names are chosen by the processes: nothing in them may steer a terminal.
+fn printable(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_fields_are_quoted_where_needed() {
+        assert_eq!(quoted("curl"), "curl");
+        assert_eq!(quoted("a,b"), "\"a,b\"");
+        assert_eq!(quoted("say \"hi\"\n"), "\"say \"\"hi\"\"\n\"");
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(printable("\x1b[2Jevil"), "?[2Jevil");
+    }
+}
