@@ -1,7 +1,7 @@
-//! Compiles the kernel programs in `bpf/` and generates their skeleton.
+//! Compiles the kernel programs and generates their skeletons.
 //!
-//! Owns the flags clang is called with. Where the skeleton is used is the
-//! business of `src/collect`.
+//! Owns the flags clang is called with. Where the skeletons are used is the
+//! business of `src/collect` and `benches/overhead`.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,10 +9,15 @@ use std::path::PathBuf;
 
 use libbpf_cargo::SkeletonBuilder;
 
-const SOURCE: &str = "bpf/netmon.bpf.c";
+/// Source and name of each skeleton.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("bpf/netmon.bpf.c", "netmon.skel.rs"),
+    ("benches/overhead/empty.bpf.c", "empty.skel.rs"),
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=bpf");
+    println!("cargo:rerun-if-changed=benches/overhead/empty.bpf.c");
     let architecture = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     assert_eq!(
         architecture, "x86_64",
@@ -33,11 +38,15 @@ fn main() {
     ]
     .map(OsString::from)
     .to_vec();
-    let built = SkeletonBuilder::new()
-        .source(SOURCE)
-        .clang_args(arguments)
-        .build_and_generate(output.join("netmon.skel.rs"));
-    if let Err(error) = built {
-        panic!("{SOURCE} did not compile (clang 14 or newer is needed: `make setup`): {error:?}");
+    for (source, skeleton) in PROGRAMS {
+        let built = SkeletonBuilder::new()
+            .source(source)
+            .clang_args(arguments.clone())
+            .build_and_generate(output.join(skeleton));
+        if let Err(error) = built {
+            panic!(
+                "{source} did not compile (clang 14 or newer is needed: `make setup`): {error:?}"
+            );
+        }
     }
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 /* clang-format off */
+#define AF_UNSPEC    0
 #define AF_UNIX      1
 #define AF_INET      2
 #define AF_INET6    10
@@ -132,6 +133,7 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 };
 
 typedef struct {
@@ -146,6 +148,8 @@ struct thread_info {
 	__u32 status;
 };
 
+struct bpf_local_storage;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -157,6 +161,7 @@ struct task_struct {
 	struct files_struct *files;
 	struct signal_struct *signal;
 	__u64 self_exec_id;
+	struct bpf_local_storage *bpf_storage;
 };
 
 #pragma clang attribute pop

@@ -21,12 +21,38 @@ struct {
 	__type(value, struct traffic);
 } traffic_map SEC(".maps");
 
+/*
+ * An array: a flow remembers the slot of its process, so that an event hashes
+ * once, not twice. process_slots finds the slot of a process that has no flow
+ * yet; free_slots holds the slots user space gave back, slots_used how many
+ * were ever handed out.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NETMON_MAX_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct process);
+} pid_stats SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, NETMON_MAX_PROCESSES);
 	__type(key, struct process_key);
-	__type(value, struct process);
-} pid_stats SEC(".maps");
+	__type(value, __u32);
+} process_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, NETMON_MAX_PROCESSES);
+	__type(value, __u32);
+} free_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} slots_used SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -73,7 +99,7 @@ static __always_inline struct losses *this_cpu_losses(void)
 	return bpf_map_lookup_elem(&losses, &zero);
 }
 
-/* For per-CPU totals: nobody else writes them. */
+/* Where nobody else can write meanwhile. */
 static __always_inline void add(struct totals *to, __u64 bytes, __u64 operations, bool tx)
 {
 	if (tx) {
@@ -85,9 +111,17 @@ static __always_inline void add(struct totals *to, __u64 bytes, __u64 operations
 	}
 }
 
-static __always_inline void add_atomic(struct totals *to, __u64 bytes, __u64 operations, bool tx)
+/*
+ * Counters of the current process. Its other threads (io_uring workers are
+ * threads too) may count at the same time; while it has none, nobody can, and
+ * a plain add saves a locked one.
+ */
+static __always_inline void add_shared(struct totals *to, __u64 bytes, __u64 operations, bool tx,
+				       bool alone)
 {
-	if (tx) {
+	if (alone) {
+		add(to, bytes, operations, tx);
+	} else if (tx) {
 		__sync_fetch_and_add(&to->tx_bytes, bytes);
 		__sync_fetch_and_add(&to->tx_operations, operations);
 	} else {
@@ -105,40 +139,79 @@ static __always_inline void describe(struct process *process, struct task_struct
 	bpf_probe_read_kernel_str(process->comm, sizeof(process->comm), task->group_leader->comm);
 }
 
-/* Out of line: it runs once per process, and its value needs the stack. */
-static __noinline struct process *new_process(struct process_key *key)
+/* The process in a slot; slots count from 1 here. */
+static __always_inline struct process *process_in(__u32 slot)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct process process = {};
+	__u32 index = slot - 1;
 
-	if (!key)
-		return NULL;
-	if (task->flags & PF_KTHREAD)
-		process.flags = PROCESS_KERNEL;
-	describe(&process, task);
-	bpf_map_update_elem(&pid_stats, key, &process, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&pid_stats, key);
+	return slot ? bpf_map_lookup_elem(&pid_stats, &index) : NULL;
 }
 
-static __noinline struct traffic *new_flow(struct flow_key *key)
+static __always_inline __u32 free_slot(void)
+{
+	__u32 zero = 0, index, *used;
+
+	if (bpf_map_pop_elem(&free_slots, &index) == 0)
+		return index + 1;
+	used = bpf_map_lookup_elem(&slots_used, &zero);
+	if (!used || *used >= NETMON_MAX_PROCESSES)
+		return 0;
+	index = __sync_fetch_and_add(used, 1);
+	return index < NETMON_MAX_PROCESSES ? index + 1 : 0;
+}
+
+/* The slot of the current process, a new one if it has none; 0: none is free. */
+static __noinline __u32 slot_of(struct process_key *key)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct process *process;
+	__u32 *found, slot, index;
+
+	if (!key)
+		return 0;
+	found = bpf_map_lookup_elem(&process_slots, key);
+	if (found)
+		return *found + 1;
+	slot = free_slot();
+	process = process_in(slot);
+	if (!process)
+		return 0;
+	__builtin_memset(&process->totals, 0, sizeof(process->totals));
+	process->start_ns = key->start_ns;
+	process->tgid = key->tgid;
+	describe(process, task);
+	index = slot - 1;
+	if (bpf_map_update_elem(&process_slots, key, &index, BPF_NOEXIST)) {
+		/* Another thread of the process was faster. */
+		bpf_map_push_elem(&free_slots, &index, BPF_ANY);
+		found = bpf_map_lookup_elem(&process_slots, key);
+		return found ? *found + 1 : 0;
+	}
+	process->flags = PROCESS_USED | (task->flags & PF_KTHREAD ? PROCESS_KERNEL : 0);
+	return slot;
+}
+
+/* Out of line: it runs once per flow, and its value needs the stack. */
+static __noinline struct traffic *new_flow(struct flow_key *key, struct process_key *process)
 {
 	struct traffic traffic = {};
 	__u64 rate = 0;
 
-	if (!key)
+	if (!key || !process)
 		return NULL;
+	traffic.slot = slot_of(process);
 	if (bpf_map_update_elem(&traffic_map, key, &traffic, BPF_NOEXIST) == 0)
 		bpf_map_update_elem(&anomaly_map, key, &rate, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&traffic_map, key);
 }
 
 /* Adds what the current process moved. Everything that counts comes through here. */
-static __always_inline void account(struct flow_key *key, __u64 bytes, __u64 operations, bool tx,
-				    bool is_closed)
+static __always_inline void account(struct task_struct *task, struct flow_key *key, __u64 bytes,
+				    __u64 operations, bool tx, bool is_closed)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_struct *leader = task->group_leader;
 	__u32 protocol = key->connection.protocol;
+	bool alone = task->signal->nr_threads == 1;
 	struct process_key process_key = {};
 	struct process *process;
 	struct traffic *traffic;
@@ -146,35 +219,37 @@ static __always_inline void account(struct flow_key *key, __u64 bytes, __u64 ope
 	struct losses *lost;
 	__u64 now = now_ns();
 
-	key->start_ns = process_key.start_ns = leader->start_boottime;
-	key->tgid = process_key.tgid = task->tgid;
+	key->start_ns = leader->start_boottime;
+	key->tgid = task->tgid;
 
 	totals = bpf_map_lookup_elem(&protocol_totals, &protocol);
 	if (totals)
 		add(totals, bytes, operations, tx);
 
-	process = bpf_map_lookup_elem(&pid_stats, &process_key);
-	if (!process)
-		process = new_process(&process_key);
+	traffic = bpf_map_lookup_elem(&traffic_map, key);
+	if (!traffic) {
+		process_key.start_ns = key->start_ns;
+		process_key.tgid = key->tgid;
+		traffic = new_flow(key, &process_key);
+	}
+
+	process = process_in(traffic ? traffic->slot : slot_of(&process_key));
 	if (process) {
 		if (process->exec_id != task->self_exec_id)
 			describe(process, task);
 		process->last_ns = now;
-		add_atomic(&process->totals, bytes, operations, tx);
+		add_shared(&process->totals, bytes, operations, tx, alone);
 	} else {
 		lost = this_cpu_losses();
 		if (lost)
 			add(&lost->processes, bytes, operations, tx);
 	}
 
-	traffic = bpf_map_lookup_elem(&traffic_map, key);
-	if (!traffic)
-		traffic = new_flow(key);
 	if (traffic) {
 		traffic->last_ns = now;
 		if (is_closed)
 			traffic->flags = TRAFFIC_CLOSED;
-		add_atomic(&traffic->totals, bytes, operations, tx);
+		add_shared(&traffic->totals, bytes, operations, tx, alone);
 	} else {
 		lost = this_cpu_losses();
 		if (lost)

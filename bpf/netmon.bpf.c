@@ -23,8 +23,10 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Set before load: the sock tracepoints exist and their programs are attached. */
+/* Set before load: the programs of the sock tracepoints are attached. */
 const volatile bool socket_layer_counts = true;
+/* Set before load: the programs of sys_enter and sys_exit are attached. */
+const volatile bool syscalls_are_armed = true;
 
 enum call {
 	CALL_NONE,
@@ -48,13 +50,13 @@ struct stash {
 	__u32 flags;
 	__u32 messages; /* counted by the socket layer */
 	__u64 address;  /* user: sockaddr, msghdr, mmsghdr[] or tcp_zerocopy_receive */
-	__u64 extra;    /* user: optlen */
+	__u64 extra;    /* user: optlen or addrlen; sendto: the address's length */
 	__u64 tx_bytes; /* counted by the socket layer */
 	__u64 rx_bytes;
 	struct sock *sk;     /* taken at entry: the fd may name another file at exit */
 	struct sock *sk_out; /* splice: where it goes */
 	__u32 deferred;      /* 1: a datagram whose peer only the exit knows; see key */
-	__u32 zero;
+	__u32 room;          /* for the peer's address, before the kernel overwrote it */
 	struct flow_key key;
 };
 
@@ -102,10 +104,35 @@ static __always_inline enum call call_of(long number)
 	return CALL_NONE;
 }
 
+/*
+ * send and recv are sendto and recvfrom without an address: where the socket
+ * layer counts, it knows all there is to know of them. Asked at entry and at
+ * exit, so the argument register must still hold what it held.
+ */
+static __always_inline bool needs_no_stash(enum call call, struct pt_regs *regs)
+{
+	return socket_layer_counts && (call == CALL_SENDTO || call == CALL_RECVFROM) && !regs->r8;
+}
+
 /* Numbers mean other calls for a 32-bit task; the socket layer counts those. */
 static __always_inline bool is_compat(struct task_struct *task)
 {
 	return task->thread_info.status & TS_COMPAT;
+}
+
+/*
+ * How many bytes of the sender's address the process takes, asked before the
+ * kernel writes the address's true length in the same place.
+ */
+static __always_inline __u32 room_for_source(const struct stash *stash)
+{
+	__u32 room = 0;
+
+	if (stash->call == CALL_RECVFROM && stash->address)
+		bpf_probe_read_user(&room, sizeof(room), (void *)stash->extra);
+	else if (stash->call == CALL_RECVMSG)
+		room = name_of(stash->address).length;
+	return room;
 }
 
 SEC("tp_btf/sys_enter")
@@ -119,7 +146,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	__u64 address = 0, extra = 0;
 	__u32 fd, flags = 0;
 
-	if (call == CALL_NONE)
+	if (call == CALL_NONE || needs_no_stash(call, regs))
 		return 0;
 	task = bpf_get_current_task_btf();
 	if (is_compat(task))
@@ -131,6 +158,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	case CALL_RECVFROM:
 		flags = regs->r10;
 		address = regs->r8;
+		extra = regs->r9;
 		break;
 	case CALL_SENDMSG:
 	case CALL_RECVMSG:
@@ -185,21 +213,24 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	stash->sk = sk;
 	stash->sk_out = sk_out;
 	stash->deferred = 0;
+	stash->room = socket_layer_counts ? 0 : room_for_source(stash);
 	return 0;
 }
 
 /* Where a datagram that is being sent goes, if the process named it. */
-static __always_inline __u64 destination(const struct stash *stash)
+static __always_inline struct name destination(const struct stash *stash)
 {
+	struct name none = {}, given = { .address = stash->address, .length = stash->extra };
+
 	switch (stash->call) {
 	case CALL_SENDTO:
-		return stash->address;
+		return given;
 	case CALL_SENDMSG:
 		return name_of(stash->address);
 	case CALL_SENDMMSG:
 		return name_of(stash->address + stash->messages * sizeof(struct user_mmsghdr));
 	default:
-		return 0;
+		return none;
 	}
 }
 
@@ -213,7 +244,7 @@ static __always_inline bool source_comes_later(const struct stash *stash)
 /* One socket-layer event, by its own tracepoint. */
 static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 {
-	struct task_struct *task;
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct stash *stash = NULL;
 	struct flow_key key;
 	__u32 protocol;
@@ -224,25 +255,28 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 		return 0;
 	is_stream = sk->sk_type == SOCK_STREAM;
 
-	task = bpf_get_current_task_btf();
-	stash = bpf_task_storage_get(&stashes, task, 0, 0);
-	if (stash && stash->call == CALL_NONE)
-		stash = NULL;
+	/* A thread that was never armed has no storage at all: one load tells. */
+	if (syscalls_are_armed && task->bpf_storage) {
+		stash = bpf_task_storage_get(&stashes, task, 0, 0);
+		if (stash && stash->call == CALL_NONE)
+			stash = NULL;
+	}
 	if (length <= 0) {
-		/* An empty datagram has its place in mmsghdr[] too. */
-		if (stash && length == 0)
+		/* An empty datagram has its place in sendmmsg's mmsghdr[] too. */
+		if (stash && tx && length == 0)
 			stash->messages++;
 		return 0;
 	}
 
-	key.zero = 0;
 	connection_of(sk, protocol, true, &key.connection);
 	if (stash) {
 		if (!is_stream) {
 			if (tx) {
-				set_peer(&key.connection, destination(stash));
+				set_peer(&key.connection, destination(stash),
+					 sk->__sk_common.skc_family == AF_INET);
 			} else if (!has_peer(&key.connection) && source_comes_later(stash)) {
 				stash->deferred = 1;
+				stash->room = room_for_source(stash);
 				stash->key = key;
 				return 0;
 			}
@@ -253,7 +287,7 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 		else
 			stash->rx_bytes += length;
 	}
-	account(&key, length, 1, tx,
+	account(task, &key, length, 1, tx,
 		protocol == PROTOCOL_TCP && sk->__sk_common.skc_state == TCP_CLOSE);
 	return 0;
 }
@@ -280,7 +314,7 @@ static __always_inline void account_at_exit(struct sock *sk, struct flow_key *ke
 
 	if (sk && key->connection.protocol == PROTOCOL_TCP)
 		is_closed = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
-	account(key, bytes, operations, tx, is_closed);
+	account(bpf_get_current_task_btf(), key, bytes, operations, tx, is_closed);
 }
 
 /* Fills key from sk by probe reads; false if it is not a network socket. */
@@ -290,7 +324,6 @@ static __always_inline bool key_of(struct sock *sk, struct flow_key *key)
 
 	if (protocol == NOT_NETWORK)
 		return false;
-	key->zero = 0;
 	connection_of(sk, protocol, false, &key->connection);
 	return true;
 }
@@ -304,6 +337,8 @@ static __always_inline bool sends(__u32 call)
 struct messages {
 	struct stash *stash;
 	bool tx;
+	bool is_stream; /* its peer is the socket's, whatever is named */
+	bool is_v4;
 };
 
 static long count_message(__u32 index, struct messages *messages)
@@ -311,14 +346,17 @@ static long count_message(__u32 index, struct messages *messages)
 	struct stash *stash = messages->stash;
 	struct user_mmsghdr message = {};
 	struct flow_key key = stash->key;
+	struct name name;
 	__u64 at = stash->address + index * sizeof(message);
 
 	if (bpf_probe_read_user(&message, sizeof(message), (void *)at))
 		return 1;
 	if (!message.length)
 		return 0;
-	if (!has_peer(&key.connection) || messages->tx)
-		set_peer(&key.connection, message.header.name);
+	name.address = message.header.name;
+	name.length = message.header.name_length;
+	if (!messages->is_stream && (messages->tx || !has_peer(&key.connection)))
+		set_peer(&key.connection, name, messages->is_v4);
 	account_at_exit(stash->sk, &key, message.length, 1, messages->tx);
 	return 0;
 }
@@ -327,11 +365,17 @@ static long count_message(__u32 index, struct messages *messages)
 static __always_inline void count_messages(struct stash *stash, long ret)
 {
 	struct messages messages = { .stash = stash, .tx = stash->call == CALL_SENDMMSG };
+	struct sock *sk;
 
 	if (stash->messages)
 		return; /* the socket layer counted them one by one */
-	if (!stash->deferred && !key_of(stash->sk ?: socket_of(stash->fd), &stash->key))
-		return;
+	if (!stash->deferred) {
+		sk = stash->sk ?: socket_of(stash->fd);
+		if (!key_of(sk, &stash->key))
+			return;
+		messages.is_stream = BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
+		messages.is_v4 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
+	}
 	bpf_loop(ret, count_message, &messages, 0);
 }
 
@@ -351,36 +395,32 @@ static __always_inline long zerocopy_bytes(const struct stash *stash)
 	return (long)received.length + (received.copybuf_length > 0 ? received.copybuf_length : 0);
 }
 
-/* The call's peer, where only its arguments tell. */
-static __always_inline void set_peer_at_exit(const struct stash *stash, struct connection *to)
+/* The peer of a message that was received, where the process asked for it. */
+static __always_inline void set_source(const struct stash *stash, struct connection *to)
 {
-	switch (stash->call) {
-	case CALL_SENDTO:
-		set_peer(to, stash->address);
-		break;
-	case CALL_SENDMSG:
-		set_peer(to, name_of(stash->address));
-		break;
-	case CALL_RECVFROM:
-		if (!has_peer(to))
-			set_peer(to, stash->address);
-		break;
-	case CALL_RECVMSG:
-		if (!has_peer(to))
-			set_peer(to, name_of(stash->address));
-		break;
-	}
+	struct name source = { .address = stash->address };
+
+	if (has_peer(to) || !stash->room)
+		return;
+	if (stash->call == CALL_RECVMSG)
+		source = name_of(stash->address);
+	source.length = stash->room;
+	set_peer(to, source, false);
 }
 
+/* Counts what the socket layer did not see of a call. */
 static __always_inline void count_rest(struct stash *stash, struct sock *sk, long bytes,
 				       __u64 operations, bool tx)
 {
-	if (!stash->deferred) {
-		if (!key_of(sk, &stash->key))
-			return;
+	if (!stash->deferred && !key_of(sk, &stash->key))
+		return;
+	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM) {
+		if (tx)
+			set_peer(&stash->key.connection, destination(stash),
+				 BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET);
+		else
+			set_source(stash, &stash->key.connection);
 	}
-	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
-		set_peer_at_exit(stash, &stash->key.connection);
 	account_at_exit(sk, &stash->key, bytes, operations, tx);
 }
 
@@ -393,7 +433,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	bool tx;
 	long rest;
 
-	if (call == CALL_NONE)
+	if (call == CALL_NONE || needs_no_stash(call, regs))
 		return 0;
 	stash = bpf_task_storage_get(&stashes, bpf_get_current_task_btf(), 0, 0);
 	if (!stash || stash->call != call)
@@ -460,12 +500,14 @@ int BPF_PROG(on_exit, struct task_struct *task)
 {
 	struct process_key key = {};
 	struct process *process;
+	__u32 *slot;
 
 	if (task->signal->live.counter)
 		return 0;
 	key.start_ns = task->group_leader->start_boottime;
 	key.tgid = task->tgid;
-	process = bpf_map_lookup_elem(&pid_stats, &key);
+	slot = bpf_map_lookup_elem(&process_slots, &key);
+	process = slot ? bpf_map_lookup_elem(&pid_stats, slot) : NULL;
 	if (process)
 		__sync_fetch_and_or(&process->flags, PROCESS_EXITED);
 	return 0;

@@ -38,6 +38,7 @@ enum traffic_flags {
 enum process_flags {
 	PROCESS_EXITED = 1,
 	PROCESS_KERNEL = 2,
+	PROCESS_USED = 4, /* clear: this element of pid_stats is free */
 };
 
 #define NETMON_COMM_LENGTH 16
@@ -63,13 +64,12 @@ struct connection {
 	__u8 protocol;
 	__u8 ends;
 	__u16 zero;
-	__u32 zero2;
 };
 
+/* Every 12 bytes of it cost a round of the kernel's hash: no room is wasted. */
 struct flow_key {
-	__u64 start_ns;
+	__u64 start_ns; /* of the process, as in process_key */
 	__u32 tgid;
-	__u32 zero;
 	struct connection connection;
 };
 
@@ -85,20 +85,22 @@ struct totals {
 struct traffic {
 	struct totals totals;
 	__u64 last_ns; /* since boot, to the tick */
-	__u64 flags;
+	__u32 flags;
+	__u32 slot; /* 1 + index of the process in pid_stats, 0: not known */
 };
 
-/* pid_stats. The flags come first: a reader that sees EXITED has seen the
+/* pid_stats, by slot. The flags come first: a reader that sees EXITED has seen the
  * counters that follow at their final values.
  */
 struct process {
 	__u64 flags;
 	struct totals totals;
 	__u64 last_ns;
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 uid; /* effective, in the initial user namespace */
 	__u64 cgroup_id;
 	__u64 exec_id; /* changes when the process runs another program */
-	__u32 uid;     /* effective, in the initial user namespace */
-	__u32 zero;
 	__u8 comm[NETMON_COMM_LENGTH];
 };
 
@@ -111,11 +113,11 @@ struct losses {
 };
 
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
-_Static_assert(sizeof(struct connection) == 48, "connection");
-_Static_assert(sizeof(struct flow_key) == 64, "flow_key");
+_Static_assert(sizeof(struct connection) == 44, "connection");
+_Static_assert(sizeof(struct flow_key) == 56, "flow_key");
 _Static_assert(sizeof(struct totals) == 32, "totals");
 _Static_assert(sizeof(struct traffic) == 48, "traffic");
-_Static_assert(sizeof(struct process) == 88, "process");
+_Static_assert(sizeof(struct process) == 96, "process");
 _Static_assert(sizeof(struct losses) == 80, "losses");
 
 #endif

@@ -86,55 +86,87 @@ static __always_inline bool has_peer(const struct connection *connection)
 	return connection->ends & END_REMOTE;
 }
 
+static __always_inline void copy_address(__u32 *to, const struct in6_addr *from, bool trusted)
+{
+	if (!trusted) {
+		bpf_core_read(to, sizeof(from->in6_u.u6_addr32), &from->in6_u.u6_addr32);
+		return;
+	}
+	to[0] = from->in6_u.u6_addr32[0];
+	to[1] = from->in6_u.u6_addr32[1];
+	to[2] = from->in6_u.u6_addr32[2];
+	to[3] = from->in6_u.u6_addr32[3];
+}
+
+static __always_inline __u32 namespace_of(struct sock *sk, bool trusted)
+{
+	if (trusted)
+		return sk->__sk_common.skc_net.net->ns.inum;
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
 /* Fills what the socket knows: the remote end only if it is connected. */
 static __always_inline void connection_of(struct sock *sk, __u32 protocol, bool trusted,
 					  struct connection *to)
 {
 	__u16 family = LOAD(trusted, sk, __sk_common.skc_family);
+	__u16 remote_port = 0;
 	__u32 *remote = to->remote_address;
 
-	__builtin_memset(to, 0, sizeof(*to));
+	to->network_namespace = namespace_of(sk, trusted);
+	to->local_port = 0;
+	to->remote_port = 0;
 	to->protocol = protocol;
-	to->network_namespace = LOAD(trusted, sk, __sk_common.skc_net.net)
-					? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum)
-					: 0;
+	to->ends = 0;
+	to->zero = 0;
 	if (family == AF_INET) {
 		set_mapped(to->local_address, LOAD(trusted, sk, __sk_common.skc_rcv_saddr));
 		set_mapped(remote, LOAD(trusted, sk, __sk_common.skc_daddr));
 	} else if (family == AF_INET6 && bpf_core_field_exists(sk->__sk_common.skc_v6_daddr)) {
-		BPF_CORE_READ_INTO(&to->local_address, sk,
-				   __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
-		BPF_CORE_READ_INTO(&to->remote_address, sk,
-				   __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+		copy_address(to->local_address, &sk->__sk_common.skc_v6_rcv_saddr, trusted);
+		copy_address(remote, &sk->__sk_common.skc_v6_daddr, trusted);
 	} else {
+		__builtin_memset(to->local_address, 0, sizeof(to->local_address));
+		__builtin_memset(remote, 0, sizeof(to->remote_address));
 		return;
 	}
 	to->ends = END_LOCAL;
-	if (has_ports(protocol))
+	if (has_ports(protocol)) {
 		to->local_port = local_port_of(sk, trusted);
+		remote_port = bpf_ntohs(LOAD(trusted, sk, __sk_common.skc_dport));
+	}
 	if (remote[3] || remote[0] || remote[1]) {
-		to->ends |= END_REMOTE;
-		if (has_ports(protocol))
-			to->remote_port = bpf_ntohs(LOAD(trusted, sk, __sk_common.skc_dport));
+		to->ends = END_LOCAL | END_REMOTE;
+		to->remote_port = remote_port;
 	} else {
 		remote[2] = 0;
 	}
 }
 
+/* A name in user memory, with the length the process gave. */
+struct name {
+	__u64 address;
+	__u32 length;
+};
+
+/* As inet_recvmsg and udp_sendmsg do, a name too short for an address is none. */
+#define NAME_MINIMUM 8
+
 /* The peer of a datagram, from the sockaddr the process passed or received. */
-static __always_inline void set_peer(struct connection *to, __u64 address)
+static __always_inline void set_peer(struct connection *to, struct name name, bool is_v4)
 {
 	struct user_sockaddr from = {};
 
-	if (!address)
+	if (!name.address || name.length < NAME_MINIMUM)
 		return;
 	/* A sockaddr_in may be the last thing on its page: look before reading on. */
-	if (bpf_probe_read_user(&from, 8, (void *)address))
+	if (bpf_probe_read_user(&from, 8, (void *)name.address))
 		return;
-	if (from.family == AF_INET) {
+	/* udp_sendmsg takes AF_UNSPEC for AF_INET. */
+	if (from.family == AF_INET || (from.family == AF_UNSPEC && is_v4)) {
 		set_mapped(to->remote_address, from.v4);
 	} else if (from.family == AF_INET6) {
-		if (bpf_probe_read_user(&from, sizeof(from), (void *)address))
+		if (bpf_probe_read_user(&from, sizeof(from), (void *)name.address))
 			return;
 		__builtin_memcpy(to->remote_address, from.v6, sizeof(from.v6));
 	} else {
@@ -144,12 +176,12 @@ static __always_inline void set_peer(struct connection *to, __u64 address)
 	to->ends |= END_REMOTE;
 }
 
-/* The msg_name of a msghdr in user memory, 0 for none. */
-static __always_inline __u64 name_of(__u64 msghdr)
+/* The msg_name of a msghdr in user memory; length 0 for none. */
+static __always_inline struct name name_of(__u64 msghdr)
 {
-	__u64 name = 0;
+	struct name name = {};
 
-	bpf_probe_read_user(&name, sizeof(name), (void *)msghdr);
+	bpf_probe_read_user(&name, 12, (void *)msghdr);
 	return name;
 }
 

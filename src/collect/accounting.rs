@@ -88,8 +88,14 @@ pub struct Settings {
 pub struct Maps {
     /// Flow key → `traffic`.
     pub traffic: MapHandle,
-    /// Process key → `process`.
+    /// Slot → `process`.
     pub processes: MapHandle,
+    /// Process key → slot.
+    pub process_slots: MapHandle,
+    /// Slots to use again.
+    pub free_slots: MapHandle,
+    /// 0 → number of slots ever handed out.
+    pub slots_used: MapHandle,
     /// Protocol index → per-CPU `totals`.
     pub protocols: MapHandle,
     /// Flow key → smoothed bytes/s.
@@ -197,6 +203,7 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
     rodata.tick_ns = clock::tick_ns();
     rodata.boot_jiffies = clock::boot_jiffies(rodata.tick_ns);
     rodata.socket_layer_counts = plan.uses_socket_layer();
+    rodata.syscalls_are_armed = plan.uses_syscalls();
     open.maps.traffic_map.set_max_entries(settings.max_flows)?;
     open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
     for program in [&mut open.progs.on_sock_send, &mut open.progs.on_sock_recv] {
@@ -227,6 +234,9 @@ fn maps_of(skeleton: &NetmonSkel<'_>) -> Result<Maps> {
     Ok(Maps {
         traffic: MapHandle::try_from(&maps.traffic_map)?,
         processes: MapHandle::try_from(&maps.pid_stats)?,
+        process_slots: MapHandle::try_from(&maps.process_slots)?,
+        free_slots: MapHandle::try_from(&maps.free_slots)?,
+        slots_used: MapHandle::try_from(&maps.slots_used)?,
         protocols: MapHandle::try_from(&maps.protocol_totals)?,
         anomalies: MapHandle::try_from(&maps.anomaly_map)?,
         losses: MapHandle::try_from(&maps.losses)?,

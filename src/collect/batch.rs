@@ -38,17 +38,26 @@ impl<K: Wire, V: Wire> Batch<K, V> {
     /// # Errors
     /// What `bpf(2)` says, except that it grows its buffers on `ENOSPC`.
     pub fn read(&mut self, map: &impl AsFd) -> Result<()> {
+        self.read_at_most(map, usize::MAX)
+    }
+
+    /// As [`Batch::read`], but for the first `most` elements of an array.
+    ///
+    /// # Errors
+    /// As [`Batch::read`].
+    pub fn read_at_most(&mut self, map: &impl AsFd, most: usize) -> Result<()> {
         self.length = 0;
         let fd = map.as_fd().as_raw_fd();
-        // The cursor is a bucket number (u32) for hash maps (kernel/bpf/hashtab.c).
+        // The cursor is a bucket number for hash maps (kernel/bpf/hashtab.c), a key
+        // for arrays (generic_map_lookup_batch, kernel/bpf/syscall.c): a u32 both.
         let mut cursor = 0_u64;
         let mut started = false;
-        loop {
+        while self.length < most {
             if self.length == self.keys.len() {
                 self.grow();
             }
             // The capacity comes from --max-flows, a u32.
-            let mut count = (self.keys.len() - self.length) as u32;
+            let mut count = (self.keys.len().min(most) - self.length) as u32;
             let from = if started {
                 ptr::from_mut(&mut cursor).cast()
             } else {
@@ -88,6 +97,7 @@ impl<K: Wire, V: Wire> Batch<K, V> {
             self.length += count as usize;
             started = true;
         }
+        Ok(())
     }
 
     fn grow(&mut self) {

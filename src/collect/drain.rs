@@ -4,6 +4,7 @@
 //! order in which the kernel adds, so that what it adds meanwhile can only
 //! appear in the later sums. Computes nothing.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -13,8 +14,7 @@ use super::accounting::{Accounting, Maps};
 use super::batch::Batch;
 use super::identity::{Identities, Seen};
 use super::wire::{
-    self, RawConnection, RawFlowKey, RawLosses, RawProcess, RawProcessKey, RawTotals, RawTraffic,
-    Wire,
+    self, RawConnection, RawFlowKey, RawLosses, RawProcess, RawTotals, RawTraffic, Wire,
 };
 use crate::model::flow::{Connection, FlowKey, ProcessId, Totals};
 use crate::model::sample::{FlowCounters, ProcessCounters, Sample};
@@ -22,7 +22,8 @@ use crate::model::sample::{FlowCounters, ProcessCounters, Sample};
 /// Reads one set of maps again and again, with buffers that stay.
 pub struct Drain {
     flows: Batch<RawFlowKey, RawTraffic>,
-    processes: Batch<RawProcessKey, RawProcess>,
+    processes: Batch<u32, RawProcess>,
+    slots: HashMap<ProcessId, u32>,
     identities: Identities,
     ring: RingBuffer<'static>,
     closed: Arc<Mutex<Vec<Connection>>>,
@@ -59,6 +60,7 @@ impl Drain {
             // Most machines have fewer; the buffers grow.
             flows: Batch::new(1024),
             processes: Batch::new(256),
+            slots: HashMap::new(),
             identities: Identities::new(),
             ring,
             closed,
@@ -94,10 +96,35 @@ impl Drain {
         sample.untracked_processes = losses.processes;
         sample.missed_events = losses.unarmed + losses.closed + accounting.recursion_misses();
 
-        self.processes.read(&maps.processes).context("pid_stats")?;
+        self.read_processes(maps, &mut sample.processes)?;
+
+        for (index, totals) in sample.protocols.iter_mut().enumerate() {
+            // There are nine protocols.
+            *totals = percpu::<RawTotals>(&maps.protocols, index as u32)?
+                .iter()
+                .map(wire::totals)
+                .sum();
+        }
+        Ok(())
+    }
+
+    fn read_processes(&mut self, maps: &Maps, to: &mut Vec<ProcessCounters>) -> Result<()> {
+        let used = maps
+            .slots_used
+            .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
+            .context("could not read a kernel map")?
+            .and_then(|bytes| wire::read::<u32>(&bytes))
+            .unwrap_or(0);
+        self.processes
+            .read_at_most(&maps.processes, used as usize)
+            .context("pid_stats")?;
         self.identities.begin();
-        for (key, process) in self.processes.entries() {
-            let id = wire::process_id(key);
+        for (slot, process) in self.processes.entries() {
+            if process.flags & wire::PROCESS_USED == 0 {
+                continue;
+            }
+            let id = wire::process_id(process);
+            self.slots.insert(id, *slot);
             let kernel_thread = process.flags & wire::PROCESS_KERNEL != 0;
             let exited = process.flags & wire::PROCESS_EXITED != 0;
             let identity = self.identities.of(&Seen {
@@ -109,21 +136,13 @@ impl Drain {
                 kernel_thread,
                 exited,
             });
-            sample.processes.push(ProcessCounters {
+            to.push(ProcessCounters {
                 id,
                 totals: wire::totals(&process.totals),
                 identity,
                 kernel_thread,
                 exited,
             });
-        }
-
-        for (index, totals) in sample.protocols.iter_mut().enumerate() {
-            // There are nine protocols.
-            *totals = percpu::<RawTotals>(&maps.protocols, index as u32)?
-                .iter()
-                .map(wire::totals)
-                .sum();
         }
         Ok(())
     }
@@ -203,8 +222,19 @@ impl Drain {
     /// If the kernel refuses a removal.
     pub fn remove_processes(&mut self, maps: &Maps, ids: &[ProcessId]) -> Result<()> {
         for id in ids {
-            let raw = wire::raw_process_key(id);
-            ignore_missing(maps.processes.delete(wire::bytes_of(&raw)))?;
+            let Some(slot) = self.slots.remove(id) else {
+                continue;
+            };
+            let key = wire::raw_process_key(id);
+            ignore_missing(maps.process_slots.delete(wire::bytes_of(&key)))?;
+            let free = RawProcess::default();
+            maps.processes
+                .update(&slot.to_ne_bytes(), wire::bytes_of(&free), MapFlags::ANY)
+                .and_then(|()| {
+                    maps.free_slots
+                        .update(&[], &slot.to_ne_bytes(), MapFlags::ANY)
+                })
+                .context("could not free an element of pid_stats")?;
             self.identities.forget(id);
             self.removed_processes.push(*id);
         }

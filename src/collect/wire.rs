@@ -16,11 +16,13 @@ use crate::model::sample::FlowCounters;
 const END_LOCAL: u8 = 1;
 const END_REMOTE: u8 = 2;
 /// Bits of `traffic.flags` and `process.flags` (bpf/netmon.h).
-const TRAFFIC_CLOSED: u64 = 1;
+const TRAFFIC_CLOSED: u32 = 1;
 /// The last thread of the process has exited.
 pub const PROCESS_EXITED: u64 = 1;
 /// The process is a kernel thread.
 pub const PROCESS_KERNEL: u64 = 2;
+/// The element of `pid_stats` holds a process.
+pub const PROCESS_USED: u64 = 4;
 
 /// A type that crosses the wire as it stands in memory.
 ///
@@ -46,6 +48,8 @@ unsafe impl Wire for RawLosses {}
 unsafe impl Wire for RawConnection {}
 // SAFETY: an integer.
 unsafe impl Wire for u64 {}
+// SAFETY: an integer.
+unsafe impl Wire for u32 {}
 
 /// The value in `bytes`, or `None` if they are too few.
 pub fn read<T: Wire>(bytes: &[u8]) -> Option<T> {
@@ -110,8 +114,8 @@ pub fn connection(raw: &RawConnection) -> Connection {
     }
 }
 
-/// Decodes a process key.
-pub fn process_id(raw: &RawProcessKey) -> ProcessId {
+/// The identity of the process in an element of `pid_stats`.
+pub fn process_id(raw: &RawProcess) -> ProcessId {
     ProcessId {
         pid: raw.tgid,
         start_ns: raw.start_ns,
@@ -163,7 +167,6 @@ pub fn raw_flow_key(key: &FlowKey) -> RawFlowKey {
     RawFlowKey {
         start_ns: key.process.start_ns,
         tgid: key.process.pid,
-        zero: 0,
         connection: raw,
     }
 }

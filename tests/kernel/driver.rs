@@ -1,0 +1,88 @@
+//! The tests' end of a generator: starts it, reads its reports, ends it.
+//!
+//! Owns the child process, which never outlives its handle. Knows nothing of
+//! what the reports mean.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::Context;
+
+use crate::generator::OPTION;
+use crate::generator::ledger::Report;
+
+/// A running generator.
+pub struct Generator {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Generator {
+    /// Starts this very program as the generator `name`.
+    pub fn start(name: &str, arguments: &[String]) -> anyhow::Result<Generator> {
+        let program = std::env::current_exe()?;
+        let mut child = Command::new(program)
+            .args([OPTION, name])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the generator")?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("no output")?;
+        Ok(Generator {
+            child,
+            input,
+            output: BufReader::new(output),
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it says up to its next pause.
+    pub fn report(&mut self) -> anyhow::Result<Report> {
+        let mut report = Report::default();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.output.read_line(&mut line)? == 0 {
+                anyhow::bail!("the generator ended without a report");
+            }
+            if report.add_line(line.trim_end())? {
+                return Ok(report);
+            }
+        }
+    }
+
+    /// Lets it go on after a pause.
+    pub fn go_on(&mut self, word: &str) -> anyhow::Result<()> {
+        let input = self.input.as_mut().context("no input")?;
+        Ok(writeln!(input, "{word}")?)
+    }
+
+    /// Kills and reaps it.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Ends its input, on which it ends itself, and reaps it.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        self.input = None;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // Both fail only for a child that was reaped before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,277 @@
+//! What the generator itself moved, by its own return values, and how it says so.
+//!
+//! The one file both sides share: the generator writes a report, the tests read
+//! it. Moves nothing and judges nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use netmon::model::flow::Protocol;
+
+/// Which way bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    Sent,
+    Received,
+}
+
+/// How bytes were moved, as far as some engine cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// By a call that every engine sees.
+    Call,
+    /// By a call that the kernel splits into as many socket operations as it likes.
+    Pieces,
+    /// By splice out of a TCP socket.
+    SpliceFromTcp,
+    /// By `getsockopt(TCP_ZEROCOPY_RECEIVE)`.
+    ZerocopyReceive,
+    /// By io_uring.
+    Ring,
+    /// By a system call of the 32-bit ABI.
+    Compat,
+}
+
+/// One kind of bytes: who, over what, to whom, which way, how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Movement {
+    pub pid: u32,
+    pub protocol: Protocol,
+    /// The socket's own end.
+    pub local: Option<SocketAddr>,
+    /// The true other end; `None` where not even the caller was told.
+    pub remote: Option<SocketAddr>,
+    /// The other end as the socket itself knows it: the one it is connected to.
+    pub peer: Option<SocketAddr>,
+    pub direction: Direction,
+    pub how: How,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    pub bytes: u64,
+    pub operations: u64,
+}
+
+/// The id of this process as the whole machine sees it. `getpid` tells it as the
+/// process's own PID namespace does; /proc is the one of the machine.
+pub fn my_pid() -> u32 {
+    let link = std::fs::read_link("/proc/self");
+    let pid = link.ok().and_then(|link| link.to_str()?.parse().ok());
+    pid.unwrap_or_else(std::process::id)
+}
+
+/// A process that moved bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Who {
+    pub pid: u32,
+    /// Start in clock ticks since boot, as `/proc/PID/stat` says.
+    pub start_ticks: u64,
+    /// Inode number of its network namespace.
+    pub network_namespace: u32,
+    pub comm: String,
+}
+
+impl Who {
+    /// This process.
+    pub fn me() -> anyhow::Result<Who> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        // The name in parentheses may hold spaces; the 20th field after it is the start.
+        let after = stat.rsplit_once(')').context("no name in stat")?.1;
+        let start = after.split_ascii_whitespace().nth(19);
+        let namespace = std::fs::read_link("/proc/self/ns/net")?;
+        let namespace = namespace.to_string_lossy();
+        let inode = namespace.trim_start_matches("net:[").trim_end_matches(']');
+        Ok(Who {
+            pid: my_pid(),
+            start_ticks: start.context("no start in stat")?.parse()?,
+            network_namespace: inode.parse()?,
+            comm: std::fs::read_to_string("/proc/self/comm")?
+                .trim()
+                .to_owned(),
+        })
+    }
+}
+
+/// Everything moved so far and not yet reported.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    pub entries: BTreeMap<Movement, Amount>,
+}
+
+impl Ledger {
+    /// One successful call or message. Nothing moved, nothing counts.
+    pub fn record(&mut self, movement: Movement, bytes: usize) {
+        if bytes > 0 {
+            let amount = self.entries.entry(movement).or_default();
+            amount.bytes += bytes as u64;
+            amount.operations += 1;
+        }
+    }
+
+    /// Takes in what another thread wrote down.
+    pub fn merge(&mut self, other: Ledger) {
+        for (movement, amount) in other.entries {
+            let sum = self.entries.entry(movement).or_default();
+            sum.bytes += amount.bytes;
+            sum.operations += amount.operations;
+        }
+    }
+
+    /// Bytes of one direction.
+    pub fn bytes(&self, direction: Direction) -> u64 {
+        let moved = self.entries.iter();
+        moved
+            .filter(|(movement, _)| movement.direction == direction)
+            .map(|(_, amount)| amount.bytes)
+            .sum()
+    }
+
+    /// This process and what it moved, as report lines; empties the ledger.
+    pub fn take_report(&mut self) -> anyhow::Result<String> {
+        Ok(self.take_report_of(&Who::me()?))
+    }
+
+    /// The same for a process that introduced itself earlier.
+    pub fn take_report_of(&mut self, who: &Who) -> String {
+        let mut text = format!(
+            "who {} {} {} {}\n",
+            who.pid, who.start_ticks, who.network_namespace, who.comm
+        );
+        for (movement, amount) in std::mem::take(&mut self.entries) {
+            text += &format!("move {movement} {} {}\n", amount.bytes, amount.operations);
+        }
+        text
+    }
+}
+
+const DIRECTIONS: [(&str, Direction); 2] =
+    [("sent", Direction::Sent), ("received", Direction::Received)];
+
+const MANNERS: [(&str, How); 6] = [
+    ("call", How::Call),
+    ("pieces", How::Pieces),
+    ("splice-from-tcp", How::SpliceFromTcp),
+    ("zerocopy-receive", How::ZerocopyReceive),
+    ("io-uring", How::Ring),
+    ("32-bit", How::Compat),
+];
+
+fn word_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
+    let entry = table.iter().find(|(_, of)| *of == value);
+    entry.map_or("?", |(word, _)| word)
+}
+
+fn value_of<T: Copy>(table: &[(&str, T)], word: &str) -> anyhow::Result<T> {
+    let entry = table.iter().find(|(of, _)| *of == word);
+    Ok(entry.with_context(|| format!("unknown word {word:?}"))?.1)
+}
+
+fn end_text(end: Option<SocketAddr>) -> String {
+    end.map_or_else(|| "-".to_owned(), |end| end.to_string())
+}
+
+fn end_of(text: &str) -> anyhow::Result<Option<SocketAddr>> {
+    Ok(if text == "-" {
+        None
+    } else {
+        Some(text.parse()?)
+    })
+}
+
+impl fmt::Display for Movement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} {} {} {} {} {}",
+            self.pid,
+            self.protocol,
+            end_text(self.local),
+            end_text(self.remote),
+            end_text(self.peer),
+            word_of(&DIRECTIONS, self.direction),
+            word_of(&MANNERS, self.how),
+        )
+    }
+}
+
+/// What a generator said between two of its pauses.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub who: Vec<Who>,
+    pub moved: Vec<(Movement, Amount)>,
+    /// Why this kernel cannot run the case.
+    pub unsupported: Option<String>,
+    /// A number the scenario hands out, such as a port.
+    pub value: Option<u64>,
+}
+
+impl Report {
+    /// Takes in one line; true when it ends the report.
+    pub fn add_line(&mut self, line: &str) -> anyhow::Result<bool> {
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match kind {
+            "ready" => return Ok(true),
+            "unsupported" => self.unsupported = Some(rest.to_owned()),
+            "failed" => bail!("the generator failed: {rest}"),
+            "value" => self.value = Some(rest.parse()?),
+            "who" => self.who.push(parse_who(rest)?),
+            "move" => self.moved.push(parse_move(rest)?),
+            _ => bail!("the generator said {line:?}"),
+        }
+        Ok(false)
+    }
+}
+
+fn parsed<T: FromStr>(word: Option<&str>) -> anyhow::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    Ok(word.context("a word is missing")?.parse()?)
+}
+
+fn parse_who(line: &str) -> anyhow::Result<Who> {
+    let mut words = line.splitn(4, ' ');
+    Ok(Who {
+        pid: parsed(words.next())?,
+        start_ticks: parsed(words.next())?,
+        network_namespace: parsed(words.next())?,
+        comm: words.next().context("no name")?.to_owned(),
+    })
+}
+
+fn parse_move(line: &str) -> anyhow::Result<(Movement, Amount)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let &[
+        pid,
+        protocol,
+        local,
+        remote,
+        peer,
+        direction,
+        how,
+        bytes,
+        operations,
+    ] = &words[..]
+    else {
+        bail!("not a movement: {line:?}");
+    };
+    let movement = Movement {
+        pid: pid.parse()?,
+        protocol: Protocol::from_name(protocol).context("unknown protocol")?,
+        local: end_of(local)?,
+        remote: end_of(remote)?,
+        peer: end_of(peer)?,
+        direction: value_of(&DIRECTIONS, direction)?,
+        how: value_of(&MANNERS, how)?,
+    };
+    let amount = Amount {
+        bytes: bytes.parse()?,
+        operations: operations.parse()?,
+    };
+    Ok((movement, amount))
+}

@@ -1,0 +1,189 @@
+//! The traffic generator: a child process that moves known bytes and says which.
+//!
+//! It is the test binary itself, started again with `--generator NAME`. It
+//! talks to the tests through pipes, never sockets, so that control adds no
+//! network bytes: a report on standard output ends with `ready`, then it waits
+//! for a line on standard input; end of input ends it. Knows nothing of netmon's
+//! counting.
+
+pub mod aio;
+pub mod cell;
+pub mod compat;
+pub mod crowd;
+pub mod ledger;
+pub mod matrix;
+pub mod paths;
+pub mod protocols;
+pub mod ring;
+pub mod socket;
+pub mod special;
+pub mod sys;
+pub mod timing;
+pub mod zerocopy;
+
+use std::fmt;
+use std::io::{self, Write};
+
+use anyhow::{Context, ensure};
+
+use ledger::{Direction, Ledger};
+
+/// The option that makes the test binary a generator.
+pub const OPTION: &str = "--generator";
+
+/// A generator that takes longer than this is stuck.
+const DEADLINE_SECONDS: u32 = 30;
+
+/// Why this kernel or these privileges cannot run a case.
+#[derive(Debug)]
+pub struct Unsupported(pub String);
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+/// The error that marks a case as not for this kernel.
+pub fn unsupported(what: &str, error: impl fmt::Display) -> anyhow::Error {
+    Unsupported(format!("{what}: {error}")).into()
+}
+
+/// A case that is no cell of the matrix: its name and what it does.
+pub type Named = (&'static str, fn(&mut Ledger) -> anyhow::Result<()>);
+
+/// What moves the bytes of a case.
+pub enum Action {
+    Matrix(matrix::Cell),
+    Special(fn(&mut Ledger) -> anyhow::Result<()>),
+}
+
+/// One case that a single report tells all about.
+pub struct Case {
+    pub name: String,
+    pub action: Action,
+}
+
+impl Case {
+    fn run(&self, ledger: &mut Ledger) -> anyhow::Result<()> {
+        match &self.action {
+            Action::Matrix(cell) => cell.run(ledger),
+            Action::Special(run) => run(ledger),
+        }
+    }
+}
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    let matrix = matrix::cells().into_iter().map(|cell| Case {
+        name: cell.name(),
+        action: Action::Matrix(cell),
+    });
+    let tables = [
+        special::CASES,
+        protocols::CASES,
+        zerocopy::CASES,
+        ring::CASES,
+        aio::CASES,
+        compat::CASES,
+        timing::CASES,
+    ];
+    let special = tables.into_iter().flatten().map(|&(name, run)| Case {
+        name: name.to_owned(),
+        action: Action::Special(run),
+    });
+    matrix.chain(special).collect()
+}
+
+/// Sends everything in `ledger` to whoever started this process.
+pub fn report(ledger: &mut Ledger) -> anyhow::Result<()> {
+    say(&ledger.take_report()?)
+}
+
+/// One write, so that the lines of several processes do not mix.
+pub fn say(lines: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(lines.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Ends the report and waits to be told to go on; false at the end of input.
+pub fn pause() -> anyhow::Result<bool> {
+    say("ready\n")?;
+    Ok(io::stdin().read_line(&mut String::new())? > 0)
+}
+
+/// Runs as a generator: `list`, `check`, a case or a crowd scenario.
+pub fn main(name: &str, arguments: &[String]) {
+    // SAFETY: takes an integer only.
+    unsafe { libc::alarm(DEADLINE_SECONDS) };
+    let outcome = run(name, arguments);
+    let words = match outcome {
+        Ok(()) => return,
+        Err(error) => match error.downcast_ref::<Unsupported>() {
+            Some(reason) => format!("unsupported {reason}"),
+            None => format!("failed {name}: {error:#}"),
+        },
+    };
+    // Whoever started this process is gone when it can't be told.
+    let _ = say(&format!("{}\nready\n", words.replace('\n', " ")));
+    std::process::exit(1);
+}
+
+fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {
+    match name {
+        "list" => {
+            let lines: String = cases()
+                .iter()
+                .map(|case| case.name.clone() + "\n")
+                .collect();
+            return say(&lines);
+        }
+        "check" => return check(),
+        _ => {}
+    }
+    if let Some(scenario) = crowd::find(name) {
+        return scenario(arguments);
+    }
+    let all = cases();
+    let case = all.iter().find(|case| case.name == name);
+    let mut ledger = Ledger::default();
+    case.with_context(|| format!("no case {name:?}"))?
+        .run(&mut ledger)?;
+    report(&mut ledger)?;
+    pause().map(|_| ())
+}
+
+/// Runs every case by itself and compares what was sent with what was received.
+fn check() -> anyhow::Result<()> {
+    for case in cases() {
+        let mut ledger = Ledger::default();
+        let outcome = case.run(&mut ledger);
+        let (sent, received) = (
+            ledger.bytes(Direction::Sent),
+            ledger.bytes(Direction::Received),
+        );
+        match outcome {
+            Err(error) if error.is::<Unsupported>() => {
+                say(&format!("{}: not on this kernel: {error}\n", case.name))?;
+                continue;
+            }
+            outcome => outcome.with_context(|| case.name.clone())?,
+        }
+        say(&format!(
+            "{}: sent {sent}, received {received}\n",
+            case.name
+        ))?;
+        if let Action::Matrix(cell) = &case.action {
+            ensure!(sent > 0, "{}: nothing was sent", case.name);
+            ensure!(
+                !cell.conserves() || sent == received,
+                "{}: sent {sent}, received {received}",
+                case.name
+            );
+        }
+    }
+    Ok(())
+}
