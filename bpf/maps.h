@@ -76,7 +76,7 @@ struct {
 	__type(value, struct losses);
 } losses SEC(".maps");
 
-/* Connections that reached their closed state: struct connection. */
+/* Connections that reached their closed state: struct socket_key. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, NETMON_CLOSED_BYTES);
@@ -192,7 +192,8 @@ static __noinline __u32 slot_of(struct process_key *key)
 }
 
 /* Out of line: it runs once per flow, and its value needs the stack. */
-static __noinline struct traffic *new_flow(struct flow_key *key, struct process_key *process)
+static __noinline struct traffic *new_flow(struct flow_key *key, struct process_key *process,
+					   __u32 network_namespace)
 {
 	struct traffic traffic = {};
 	__u64 rate = 0;
@@ -200,16 +201,21 @@ static __noinline struct traffic *new_flow(struct flow_key *key, struct process_
 	if (!key || !process)
 		return NULL;
 	traffic.slot = slot_of(process);
+	traffic.start_ns = process->start_ns;
+	traffic.network_namespace = network_namespace;
 	if (bpf_map_update_elem(&traffic_map, key, &traffic, BPF_NOEXIST) == 0)
 		bpf_map_update_elem(&anomaly_map, key, &rate, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&traffic_map, key);
 }
 
-/* Adds what the current process moved. Everything that counts comes through here. */
-static __always_inline void account(struct task_struct *task, struct flow_key *key, __u64 bytes,
-				    __u64 operations, bool tx, bool is_closed)
+/*
+ * Adds what the current process moved. Everything that counts comes through
+ * here; the caller fills key->connection.
+ */
+static __always_inline void account(struct task_struct *task, struct flow_key *key,
+				    __u32 network_namespace, __u64 bytes, __u64 operations, bool tx,
+				    bool is_closed)
 {
-	struct task_struct *leader = task->group_leader;
 	__u32 protocol = key->connection.protocol;
 	bool alone = task->signal->nr_threads == 1;
 	struct process_key process_key = {};
@@ -219,19 +225,18 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 	struct losses *lost;
 	__u64 now = now_ns();
 
-	key->start_ns = leader->start_boottime;
-	key->tgid = task->tgid;
+	process_key.start_ns = task->group_leader->start_boottime;
+	process_key.tgid = task->tgid;
+	key->start_low = process_key.start_ns;
+	key->tgid = process_key.tgid;
 
 	totals = bpf_map_lookup_elem(&protocol_totals, &protocol);
 	if (totals)
 		add(totals, bytes, operations, tx);
 
 	traffic = bpf_map_lookup_elem(&traffic_map, key);
-	if (!traffic) {
-		process_key.start_ns = key->start_ns;
-		process_key.tgid = key->tgid;
-		traffic = new_flow(key, &process_key);
-	}
+	if (!traffic)
+		traffic = new_flow(key, &process_key, network_namespace);
 
 	process = process_in(traffic ? traffic->slot : slot_of(&process_key));
 	if (process) {

@@ -55,9 +55,9 @@ struct stash {
 	__u64 rx_bytes;
 	struct sock *sk;     /* taken at entry: the fd may name another file at exit */
 	struct sock *sk_out; /* splice: where it goes */
-	__u32 deferred;      /* 1: a datagram whose peer only the exit knows; see key */
+	__u32 deferred;      /* 1: a datagram whose peer only the exit knows */
 	__u32 room;          /* for the peer's address, before the kernel overwrote it */
-	struct flow_key key;
+	struct socket_key socket; /* the deferred datagram's, or the one found at exit */
 };
 
 struct {
@@ -277,7 +277,8 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 			} else if (!has_peer(&key.connection) && source_comes_later(stash)) {
 				stash->deferred = 1;
 				stash->room = room_for_source(stash);
-				stash->key = key;
+				stash->socket.network_namespace = namespace_of(sk, true);
+				stash->socket.connection = key.connection;
 				return 0;
 			}
 		}
@@ -287,7 +288,7 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 		else
 			stash->rx_bytes += length;
 	}
-	account(task, &key, length, 1, tx,
+	account(task, &key, namespace_of(sk, true), length, 1, tx,
 		protocol == PROTOCOL_TCP && sk->__sk_common.skc_state == TCP_CLOSE);
 	return 0;
 }
@@ -306,25 +307,28 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int length, int flags)
 	return on_socket(sk, length, false);
 }
 
-/* Counts at the exit of a call; `key` is used up. */
-static __always_inline void account_at_exit(struct sock *sk, struct flow_key *key, __u64 bytes,
-					    __u64 operations, bool tx)
+/* Counts at the exit of a call. */
+static __always_inline void account_at_exit(struct sock *sk, const struct socket_key *socket,
+					    __u64 bytes, __u64 operations, bool tx)
 {
+	struct flow_key key = { .connection = socket->connection };
 	bool is_closed = false;
 
-	if (sk && key->connection.protocol == PROTOCOL_TCP)
+	if (sk && key.connection.protocol == PROTOCOL_TCP)
 		is_closed = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
-	account(bpf_get_current_task_btf(), key, bytes, operations, tx, is_closed);
+	account(bpf_get_current_task_btf(), &key, socket->network_namespace, bytes, operations, tx,
+		is_closed);
 }
 
-/* Fills key from sk by probe reads; false if it is not a network socket. */
-static __always_inline bool key_of(struct sock *sk, struct flow_key *key)
+/* Describes sk by probe reads; false if it is not a network socket. */
+static __always_inline bool describe_socket(struct sock *sk, struct socket_key *to)
 {
 	__u32 protocol = sk ? protocol_of(sk, false) : NOT_NETWORK;
 
 	if (protocol == NOT_NETWORK)
 		return false;
-	connection_of(sk, protocol, false, &key->connection);
+	connection_of(sk, protocol, false, &to->connection);
+	to->network_namespace = namespace_of(sk, false);
 	return true;
 }
 
@@ -345,7 +349,7 @@ static long count_message(__u32 index, struct messages *messages)
 {
 	struct stash *stash = messages->stash;
 	struct user_mmsghdr message = {};
-	struct flow_key key = stash->key;
+	struct socket_key socket = stash->socket;
 	struct name name;
 	__u64 at = stash->address + index * sizeof(message);
 
@@ -355,9 +359,9 @@ static long count_message(__u32 index, struct messages *messages)
 		return 0;
 	name.address = message.header.name;
 	name.length = message.header.name_length;
-	if (!messages->is_stream && (messages->tx || !has_peer(&key.connection)))
-		set_peer(&key.connection, name, messages->is_v4);
-	account_at_exit(stash->sk, &key, message.length, 1, messages->tx);
+	if (!messages->is_stream && (messages->tx || !has_peer(&socket.connection)))
+		set_peer(&socket.connection, name, messages->is_v4);
+	account_at_exit(stash->sk, &socket, message.length, 1, messages->tx);
 	return 0;
 }
 
@@ -371,7 +375,7 @@ static __always_inline void count_messages(struct stash *stash, long ret)
 		return; /* the socket layer counted them one by one */
 	if (!stash->deferred) {
 		sk = stash->sk ?: socket_of(stash->fd);
-		if (!key_of(sk, &stash->key))
+		if (!describe_socket(sk, &stash->socket))
 			return;
 		messages.is_stream = BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 		messages.is_v4 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
@@ -412,16 +416,16 @@ static __always_inline void set_source(const struct stash *stash, struct connect
 static __always_inline void count_rest(struct stash *stash, struct sock *sk, long bytes,
 				       __u64 operations, bool tx)
 {
-	if (!stash->deferred && !key_of(sk, &stash->key))
+	if (!stash->deferred && !describe_socket(sk, &stash->socket))
 		return;
 	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM) {
 		if (tx)
-			set_peer(&stash->key.connection, destination(stash),
+			set_peer(&stash->socket.connection, destination(stash),
 				 BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET);
 		else
-			set_source(stash, &stash->key.connection);
+			set_source(stash, &stash->socket.connection);
 	}
-	account_at_exit(sk, &stash->key, bytes, operations, tx);
+	account_at_exit(sk, &stash->socket, bytes, operations, tx);
 }
 
 SEC("tp_btf/sys_exit")
@@ -474,7 +478,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, const struct sock *const_sk, int old_state, int new_state)
 {
 	struct sock *sk = (struct sock *)const_sk;
-	struct connection connection;
+	struct socket_key socket;
 	struct losses *lost;
 	__u32 protocol;
 
@@ -483,10 +487,11 @@ int BPF_PROG(on_state, const struct sock *const_sk, int old_state, int new_state
 	protocol = protocol_of(sk, true);
 	if (protocol == NOT_NETWORK)
 		return 0;
-	connection_of(sk, protocol, true, &connection);
-	if (!has_peer(&connection))
+	connection_of(sk, protocol, true, &socket.connection);
+	if (!has_peer(&socket.connection))
 		return 0;
-	if (bpf_ringbuf_output(&closed, &connection, sizeof(connection), BPF_RB_NO_WAKEUP)) {
+	socket.network_namespace = namespace_of(sk, true);
+	if (bpf_ringbuf_output(&closed, &socket, sizeof(socket), BPF_RB_NO_WAKEUP)) {
 		lost = this_cpu_losses();
 		if (lost)
 			lost->closed++;

@@ -54,23 +54,35 @@ struct process_key {
 	__u32 zero;
 };
 
-/* Addresses are IPv6, IPv4 ones in their mapped form (::ffff:a.b.c.d). */
+/*
+ * Addresses are IPv6, IPv4 ones in their mapped form (::ffff:a.b.c.d).
+ *
+ * Each 12 bytes of a key cost the kernel a round of its hash (jhash2), some 6 ns
+ * of every event. So a key holds as much of the process's start and of the
+ * namespace's number as its 48 bytes have room for; the rest is in the value.
+ * Two flows could only be taken for one if a PID came back exactly a multiple
+ * of 2^32 ns after its last start, with the same connection.
+ */
 struct connection {
 	__u32 local_address[4];
 	__u32 remote_address[4];
-	__u32 network_namespace;
 	__u16 local_port; /* host order; 0: the protocol has none */
 	__u16 remote_port;
 	__u8 protocol;
 	__u8 ends;
-	__u16 zero;
+	__u16 namespace_low; /* of the network namespace's inode number */
 };
 
-/* Every 12 bytes of it cost a round of the kernel's hash: no room is wasted. */
 struct flow_key {
-	__u64 start_ns; /* of the process, as in process_key */
 	__u32 tgid;
+	__u32 start_low; /* of process_key.start_ns */
 	struct connection connection;
+};
+
+/* A connection whole, whoever uses it; what the ring of closed ones carries. */
+struct socket_key {
+	struct connection connection;
+	__u32 network_namespace;
 };
 
 /* Cumulative payload bytes and successful operations. */
@@ -87,6 +99,9 @@ struct traffic {
 	__u64 last_ns; /* since boot, to the tick */
 	__u32 flags;
 	__u32 slot; /* 1 + index of the process in pid_stats, 0: not known */
+	__u64 start_ns; /* of the process */
+	__u32 network_namespace;
+	__u32 zero;
 };
 
 /* pid_stats, by slot. The flags come first: a reader that sees EXITED has seen the
@@ -113,10 +128,11 @@ struct losses {
 };
 
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
-_Static_assert(sizeof(struct connection) == 44, "connection");
-_Static_assert(sizeof(struct flow_key) == 56, "flow_key");
+_Static_assert(sizeof(struct connection) == 40, "connection");
+_Static_assert(sizeof(struct flow_key) == 48, "flow_key");
+_Static_assert(sizeof(struct socket_key) == 44, "socket_key");
 _Static_assert(sizeof(struct totals) == 32, "totals");
-_Static_assert(sizeof(struct traffic) == 48, "traffic");
+_Static_assert(sizeof(struct traffic) == 64, "traffic");
 _Static_assert(sizeof(struct process) == 96, "process");
 _Static_assert(sizeof(struct losses) == 80, "losses");
 

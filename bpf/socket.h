@@ -113,12 +113,11 @@ static __always_inline void connection_of(struct sock *sk, __u32 protocol, bool 
 	__u16 remote_port = 0;
 	__u32 *remote = to->remote_address;
 
-	to->network_namespace = namespace_of(sk, trusted);
+	to->namespace_low = namespace_of(sk, trusted);
 	to->local_port = 0;
 	to->remote_port = 0;
 	to->protocol = protocol;
 	to->ends = 0;
-	to->zero = 0;
 	if (family == AF_INET) {
 		set_mapped(to->local_address, LOAD(trusted, sk, __sk_common.skc_rcv_saddr));
 		set_mapped(remote, LOAD(trusted, sk, __sk_common.skc_daddr));

@@ -14,7 +14,7 @@ use super::accounting::{Accounting, Maps};
 use super::batch::Batch;
 use super::identity::{Identities, Seen};
 use super::wire::{
-    self, RawConnection, RawFlowKey, RawLosses, RawProcess, RawTotals, RawTraffic, Wire,
+    self, RawFlowKey, RawLosses, RawProcess, RawSocketKey, RawTotals, RawTraffic, Wire,
 };
 use crate::model::flow::{Connection, FlowKey, ProcessId, Totals};
 use crate::model::sample::{FlowCounters, ProcessCounters, Sample};
@@ -45,10 +45,10 @@ impl Drain {
         let mut builder = RingBufferBuilder::new();
         builder
             .add(&maps.closed, move |bytes| {
-                if let Some(raw) = wire::read::<RawConnection>(bytes) {
+                if let Some(raw) = wire::read::<RawSocketKey>(bytes) {
                     sink.lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .push(wire::connection(&raw));
+                        .push(wire::closed_connection(&raw));
                 }
                 0
             })
@@ -156,7 +156,7 @@ impl Drain {
         to.extend(
             self.flows
                 .entries()
-                .map(|(key, value)| wire::flow_counters(wire::flow_key(key), value)),
+                .map(|(key, value)| wire::flow_counters(wire::flow_key(key, value), value)),
         );
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub use super::skeleton::types::{
     connection as RawConnection, flow_key as RawFlowKey, losses as RawLosses,
-    process as RawProcess, process_key as RawProcessKey, totals as RawTotals,
-    traffic as RawTraffic,
+    process as RawProcess, process_key as RawProcessKey, socket_key as RawSocketKey,
+    totals as RawTotals, traffic as RawTraffic,
 };
 use crate::model::flow::{Connection, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use crate::model::sample::FlowCounters;
@@ -45,7 +45,7 @@ unsafe impl Wire for RawTotals {}
 // SAFETY: as above.
 unsafe impl Wire for RawLosses {}
 // SAFETY: as above.
-unsafe impl Wire for RawConnection {}
+unsafe impl Wire for RawSocketKey {}
 // SAFETY: an integer.
 unsafe impl Wire for u64 {}
 // SAFETY: an integer.
@@ -95,8 +95,7 @@ fn words(address: IpAddr) -> [u32; 4] {
     words
 }
 
-/// Decodes a connection.
-pub fn connection(raw: &RawConnection) -> Connection {
+fn connection(raw: &RawConnection, network_namespace: u32) -> Connection {
     let end = |bit, words, port| {
         (raw.ends & bit != 0).then(|| Endpoint {
             address: address(words),
@@ -108,10 +107,15 @@ pub fn connection(raw: &RawConnection) -> Connection {
             .get(usize::from(raw.protocol))
             .copied()
             .unwrap_or(Protocol::Other),
-        network_namespace: raw.network_namespace,
+        network_namespace,
         local: end(END_LOCAL, raw.local_address, raw.local_port),
         remote: end(END_REMOTE, raw.remote_address, raw.remote_port),
     }
+}
+
+/// Decodes what the ring of closed connections carries.
+pub fn closed_connection(raw: &RawSocketKey) -> Connection {
+    connection(&raw.connection, raw.network_namespace)
 }
 
 /// The identity of the process in an element of `pid_stats`.
@@ -131,13 +135,13 @@ pub fn raw_process_key(id: &ProcessId) -> RawProcessKey {
     }
 }
 
-/// Decodes a flow key.
-pub fn flow_key(raw: &RawFlowKey) -> FlowKey {
-    let connection = connection(&raw.connection);
+/// Decodes a flow's key; what has no room in the kernel's key is in its value.
+pub fn flow_key(raw: &RawFlowKey, value: &RawTraffic) -> FlowKey {
+    let connection = connection(&raw.connection, value.network_namespace);
     FlowKey {
         process: ProcessId {
             pid: raw.tgid,
-            start_ns: raw.start_ns,
+            start_ns: value.start_ns,
         },
         protocol: connection.protocol,
         network_namespace: connection.network_namespace,
@@ -149,7 +153,8 @@ pub fn flow_key(raw: &RawFlowKey) -> FlowKey {
 /// Encodes a flow key: the inverse of [`flow_key`].
 pub fn raw_flow_key(key: &FlowKey) -> RawFlowKey {
     let mut raw = RawConnection {
-        network_namespace: key.network_namespace,
+        // The kernel's key holds the low half of these two.
+        namespace_low: key.network_namespace as u16,
         // There are nine protocols.
         protocol: key.protocol.index() as u8,
         ..RawConnection::default()
@@ -165,8 +170,8 @@ pub fn raw_flow_key(key: &FlowKey) -> RawFlowKey {
         raw.remote_port = remote.port;
     }
     RawFlowKey {
-        start_ns: key.process.start_ns,
         tgid: key.process.pid,
+        start_low: key.process.start_ns as u32,
         connection: raw,
     }
 }
@@ -206,13 +211,22 @@ mod tests {
         FlowKey {
             process: ProcessId {
                 pid: 42,
-                start_ns: 7,
+                start_ns: 7_000_000_000_123,
             },
             protocol: Protocol::Udp,
             network_namespace: 4_026_531_840,
             local,
             remote,
         }
+    }
+
+    fn over_the_wire(key: &FlowKey) -> FlowKey {
+        let value = RawTraffic {
+            start_ns: key.process.start_ns,
+            network_namespace: key.network_namespace,
+            ..RawTraffic::default()
+        };
+        flow_key(&raw_flow_key(key), &value)
     }
 
     #[test]
@@ -232,7 +246,7 @@ mod tests {
             (None, None),
         ] {
             let key = key(local, remote);
-            assert_eq!(flow_key(&raw_flow_key(&key)), key);
+            assert_eq!(over_the_wire(&key), key);
         }
     }
 
@@ -242,7 +256,7 @@ mod tests {
             address: "::ffff:192.0.2.1".parse().unwrap(),
             port: 1,
         };
-        let decoded = flow_key(&raw_flow_key(&key(Some(mapped), None)));
+        let decoded = over_the_wire(&key(Some(mapped), None));
         assert_eq!(
             decoded.local.unwrap().address,
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))

@@ -1,14 +1,202 @@
-//! stub
-use crate::{feed::Feed, model::filter::Filter};
-/// x
-pub struct Options;
+//! The terminal screen of `netmon top`.
+//!
+//! Owns everything between a [`Feed`] and a terminal: the loop that ticks 100
+//! times a second, the terminal's state, keys, and drawing. Computes no rate
+//! and reads nothing but the feed and the terminal.
+
+mod columns;
+mod detail;
+mod footer;
+mod graph;
+mod header;
+mod help;
+pub mod history;
+mod inspect;
+pub mod keys;
+mod layout;
+mod notices;
+mod order;
+mod paint;
+mod pen;
+mod render;
+pub mod screen;
+pub mod state;
+mod table;
+mod terminal;
+mod theme;
+pub mod view;
+mod words;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use crossterm::event;
+
+use crate::feed::Feed;
+use crate::model::filter::Filter;
+use screen::{Effect, Screen};
+use terminal::{Input, Signals, Terminal};
+
+/// Time between two looks at the feed.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How the screen shall look, and which rows it shall have.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Rows to show; its text is where the live filter starts.
+    pub filter: Filter,
+    /// Draw nothing but ASCII.
+    pub ascii: bool,
+    /// Use colours.
+    pub color: bool,
+}
+
 impl Options {
-    /// x
-    pub fn from_environment(_f: Filter) -> Options {
-        Options
+    /// What the environment says of the terminal.
+    pub fn from_environment(filter: Filter) -> Options {
+        Options::from_variables(filter, |name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
+    }
+
+    /// The same with any source of variables. `NO_COLOR` counts unless empty;
+    /// of the locale variables the first that is not empty decides whether the
+    /// terminal takes UTF-8; a dumb terminal has neither, and the kernel's own
+    /// console has no glyphs for graphs.
+    pub fn from_variables(filter: Filter, variable: impl Fn(&str) -> Option<String>) -> Options {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let terminal = set("TERM").unwrap_or_default();
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let utf8 = locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        });
+        Options {
+            filter,
+            ascii: !utf8 || matches!(terminal.as_str(), "dumb" | "linux"),
+            color: set("NO_COLOR").is_none() && terminal != "dumb",
+        }
     }
 }
-/// x
-pub fn run(_f: &Feed, _o: Options) -> anyhow::Result<()> {
-    Ok(())
+
+/// Shows the feed until a person quits, a signal says so, or the feed ends.
+///
+/// # Errors
+///
+/// The terminal cannot be set up, or the feed ended with a reason.
+pub fn run(feed: &Feed, options: Options) -> anyhow::Result<()> {
+    let signals = Signals::watch().context("cannot watch for signals")?;
+    let mut terminal = Terminal::enter().context("cannot set up the terminal")?;
+    let mut screen = Screen::new(options, feed.interval());
+    let mut next_tick = Instant::now() + TICK;
+    loop {
+        if signals.quit() {
+            return Ok(());
+        }
+        if signals.resized() {
+            screen.touch();
+            // Crossterm was told as well. Left with it, its note of the new
+            // size would be in the way of the next key.
+            if obey(&mut screen, &mut terminal, &signals, feed) == Obeyed::Quit {
+                return Ok(());
+            }
+        }
+        // An error of the terminal from here on means that it is gone, and
+        // with it whoever could be told.
+        if signals.stop_asked() && terminal.suspend(&signals).is_err() {
+            return Ok(());
+        }
+        if signals.continued() {
+            if terminal.reenter().is_err() {
+                return Ok(());
+            }
+            screen.touch();
+        }
+        if !terminal.is_active() {
+            bail!("netmon failed unexpectedly; the message above says where");
+        }
+        match screen.tick(feed) {
+            None => {}
+            Some(None) => return Ok(()),
+            Some(Some(reason)) => bail!(reason),
+        }
+        if screen.is_dirty() && terminal.draw(|buffer| screen.draw(buffer)).is_err() {
+            return Ok(());
+        }
+        match terminal.wait(next_tick) {
+            Input::None => {}
+            Input::Gone => return Ok(()),
+            Input::Ready => match obey(&mut screen, &mut terminal, &signals, feed) {
+                Obeyed::Quit => return Ok(()),
+                Obeyed::Something => {}
+                Obeyed::Nothing => terminal.announce_input(),
+            },
+        }
+        let now = Instant::now();
+        if now >= next_tick {
+            next_tick = now + TICK;
+        }
+    }
+}
+
+/// What came of looking for input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Obeyed {
+    Nothing,
+    Something,
+    Quit,
+}
+
+/// Carries out everything that was typed.
+fn obey(screen: &mut Screen, terminal: &mut Terminal, signals: &Signals, feed: &Feed) -> Obeyed {
+    let mut obeyed = Obeyed::Nothing;
+    while event::poll(Duration::ZERO).unwrap_or(false) {
+        obeyed = Obeyed::Something;
+        let Ok(event) = event::read() else {
+            return Obeyed::Quit;
+        };
+        let Some(action) = keys::action(&event, screen.state()) else {
+            continue;
+        };
+        match screen.act(action) {
+            Effect::None => {}
+            Effect::Quit => return Obeyed::Quit,
+            Effect::Suspend => signals.ask_stop(),
+            Effect::Redraw => {
+                if terminal.reenter().is_err() {
+                    return Obeyed::Quit;
+                }
+            }
+            Effect::SetInterval(interval) => feed.set_interval(interval),
+        }
+    }
+    obeyed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(variables: &[(&str, &str)]) -> (bool, bool) {
+        let options = Options::from_variables(Filter::default(), |name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_string())
+        });
+        (options.ascii, options.color)
+    }
+
+    #[test]
+    fn the_first_locale_that_is_not_empty_decides() {
+        assert!(options(&[]).0);
+        assert!(!options(&[("LANG", "de_DE.UTF-8")]).0);
+        assert!(!options(&[("LC_ALL", ""), ("LANG", "C.utf8")]).0);
+        assert!(options(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]).0);
+    }
+
+    #[test]
+    fn no_color_counts_unless_empty() {
+        assert!(options(&[("NO_COLOR", "")]).1);
+        assert!(!options(&[("NO_COLOR", "0")]).1);
+        assert!(!options(&[("TERM", "dumb")]).1);
+    }
 }

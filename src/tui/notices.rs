@@ -1,0 +1,108 @@
+//! What is known not to be fully counted, as a line of the header.
+//!
+//! Chooses the words and which of them warn. Counts nothing.
+
+use ratatui::layout::Rect;
+
+use crate::model::snapshot::Snapshot;
+use crate::model::units;
+
+use super::paint::Canvas;
+use super::render::Scene;
+use super::view::View;
+
+/// Something on the notice line, and whether it is a warning.
+struct Notice {
+    text: String,
+    warning: bool,
+}
+
+/// Whether the header needs a line for losses. On a screen of few lines only
+/// warnings are worth one.
+pub fn are_due(snapshot: &Snapshot, area: Rect) -> bool {
+    let loss = &snapshot.loss;
+    is_warned(snapshot) || (loss.unknown_peer_bytes > 0 && area.height >= 30)
+}
+
+/// Whether any of it is a warning.
+pub fn is_warned(snapshot: &Snapshot) -> bool {
+    let loss = &snapshot.loss;
+    loss.untracked_flow_bytes > 0 || loss.missed_events > 0 || snapshot.balance.discrepancy() > 0
+}
+
+fn notices(snapshot: &Snapshot) -> Vec<Notice> {
+    let loss = &snapshot.loss;
+    let discrepancy = snapshot.balance.discrepancy();
+    let mut notices = Vec::new();
+    let mut add = |warning, text| notices.push(Notice { text, warning });
+    if discrepancy > 0 {
+        add(
+            true,
+            format!("books off by {}", units::describe(discrepancy)),
+        );
+    }
+    if loss.missed_events > 0 {
+        let events = if loss.missed_events == 1 {
+            "event"
+        } else {
+            "events"
+        };
+        add(true, format!("{} {events} missed", loss.missed_events));
+    }
+    if loss.untracked_flow_bytes > 0 {
+        let bytes = units::describe(loss.untracked_flow_bytes);
+        add(true, format!("{bytes} without a flow (map full)"));
+    }
+    if loss.unknown_peer_bytes > 0 {
+        let bytes = units::describe(loss.unknown_peer_bytes);
+        add(false, format!("{bytes} with unknown peers"));
+    }
+    notices
+}
+
+/// Draws all of it on a line of its own.
+pub fn draw(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
+    let mut x = line.x + 1;
+    if is_warned(&view.snapshot) {
+        let sign = if scene.theme.glyphs.unicode {
+            "⚠ "
+        } else {
+            "! "
+        };
+        let room = line.right().saturating_sub(x);
+        x = canvas.text(x, line.y, room, sign, scene.theme.warning);
+    }
+    draw_from(scene, view, x, line, canvas);
+}
+
+/// Draws it from column `x` of a line on.
+pub fn draw_from(scene: &Scene<'_>, view: &View, mut x: u16, line: Rect, canvas: &mut Canvas<'_>) {
+    let theme = scene.theme;
+    for (index, notice) in notices(&view.snapshot).iter().enumerate() {
+        if index > 0 {
+            x = separator(scene, x, line, canvas);
+        }
+        let style = if notice.warning {
+            theme.warning
+        } else {
+            theme.muted
+        };
+        x = canvas.text(
+            x,
+            line.y,
+            line.right().saturating_sub(x),
+            &notice.text,
+            style,
+        );
+    }
+}
+
+fn separator(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
+    canvas.symbol(
+        x + 1,
+        line.y,
+        scene.theme.glyphs.separator,
+        scene.theme.muted,
+    );
+    x + 3
+}

@@ -1,0 +1,97 @@
+//! One frame: header, table or details, footer, help.
+//!
+//! Draws a [`Scene`] into a buffer. Decides nothing and changes nothing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::layout::{HeaderSize, Layout};
+use super::paint::{Canvas, wrap};
+use super::state::{Mode, Page, State};
+use super::theme::Theme;
+use super::view::View;
+use super::{detail, footer, header, help, table};
+
+/// Everything a frame depends on.
+pub struct Scene<'a> {
+    /// What is shown; nothing before the first snapshot.
+    pub view: Option<&'a View>,
+    /// What a person has set.
+    pub state: &'a State,
+    /// What things look like.
+    pub theme: &'a Theme,
+    /// Where things are.
+    pub layout: Layout,
+    /// The screen is held.
+    pub frozen: bool,
+    /// Place of the selected row in the table.
+    pub selected: Option<usize>,
+}
+
+/// Draws a frame into a buffer whose cells are empty.
+pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
+    let mut canvas = Canvas {
+        buffer,
+        glyphs: scene.theme.glyphs,
+    };
+    match scene.view {
+        None => waiting(scene, &mut canvas),
+        Some(view) => {
+            if scene.layout.header_size != HeaderSize::None {
+                header::draw(scene, view, &mut canvas);
+            }
+            match &view.details {
+                Some(details) if scene.state.mode == Mode::Detail => {
+                    detail::draw(scene, details, &view.snapshot, &mut canvas);
+                }
+                _ => {
+                    table::draw(scene, view, &mut canvas);
+                    if view.rows.is_empty() {
+                        empty(scene, view, &mut canvas);
+                    }
+                }
+            }
+        }
+    }
+    footer::draw(scene, &mut canvas);
+    if scene.state.help {
+        help::draw(scene, &mut canvas);
+    }
+}
+
+fn waiting(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
+    let area = canvas.area();
+    canvas.text(area.x, area.y, area.width, " netmon ", scene.theme.brand);
+    let text = "Waiting for the first reading of the kernel's counters";
+    notice(text, scene.layout.table(), scene.theme, canvas);
+}
+
+fn empty(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
+    let rows = match view.page {
+        Page::Processes => "process",
+        Page::Flows => "flow",
+    };
+    let text = if view.unfiltered() > 0 && !scene.state.filter().is_empty() {
+        format!(
+            "No {rows} matches '{}': Esc clears the filter",
+            scene.state.filter()
+        )
+    } else if view.unfiltered() > 0 {
+        format!("No {rows} matches the filters of the command line")
+    } else {
+        "No network traffic yet: rows appear with the first byte sent or received".to_string()
+    };
+    notice(&text, scene.layout.body, scene.theme, canvas);
+}
+
+/// A quiet text in the middle of an area.
+fn notice(text: &str, area: Rect, theme: &Theme, canvas: &mut Canvas<'_>) {
+    let width = area.width.saturating_sub(2).min(60);
+    let lines = wrap(text, usize::from(width), usize::from(area.height));
+    let top = area.y + (area.height - lines.len() as u16) / 3;
+    for (y, line) in (top..).zip(&lines) {
+        let length = unicode_width::UnicodeWidthStr::width(line.as_str()).min(usize::from(width));
+        let x = area.x + (area.width - length as u16) / 2;
+        canvas.text(x, y, width, line, theme.muted);
+    }
+}

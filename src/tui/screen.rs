@@ -1,0 +1,372 @@
+//! What the screen shows now: data, state and view brought together.
+//!
+//! Takes in snapshots and actions and says whether there is anything to draw.
+//! Knows neither terminal nor clock, so that it can be tested without either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::feed::{Feed, News};
+use crate::model::filter::Filter;
+use crate::model::snapshot::Snapshot;
+
+use super::Options;
+use super::columns::{self, Ends, Place};
+use super::help;
+use super::history::History;
+use super::inspect::Details;
+use super::keys::Action;
+use super::layout::{self, Layout};
+use super::notices;
+use super::render::{self, Scene};
+use super::state::{Mode, RowId, State};
+use super::theme::Theme;
+use super::view::View;
+
+/// What an action asks of whoever owns terminal and feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing beyond the screen.
+    None,
+    /// Leave the program.
+    Quit,
+    /// Stop until continued.
+    Suspend,
+    /// Draw every cell anew.
+    Redraw,
+    /// Read at this interval from now on.
+    SetInterval(Duration),
+}
+
+/// Why there will be no further snapshots; the reason if that is an error.
+pub type Ended = Option<String>;
+
+/// The whole screen; see the module's text.
+pub struct Screen {
+    theme: Theme,
+    state: State,
+    /// What the command line asked for, with the live text.
+    filter: Filter,
+    latest: Option<Arc<Snapshot>>,
+    history: History,
+    /// While frozen: the history as it was then.
+    frozen: Option<History>,
+    view: Option<View>,
+    /// Revision of the state that the view was built from.
+    built: u64,
+    /// Where the selected row was last.
+    place: usize,
+    /// The screen when it was last drawn.
+    area: Rect,
+    dirty: bool,
+}
+
+impl Screen {
+    /// A screen that has seen nothing yet. `interval` is the one asked for.
+    pub fn new(options: Options, interval: Duration) -> Screen {
+        Screen {
+            theme: Theme::new(options.color, options.ascii),
+            state: State::new(interval, options.filter.text.clone()),
+            filter: options.filter,
+            latest: None,
+            history: History::default(),
+            frozen: None,
+            view: None,
+            built: 0,
+            place: 0,
+            area: Rect::ZERO,
+            dirty: true,
+        }
+    }
+
+    /// The state, to find out what an event means.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// True when the screen differs from what was drawn last.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// The next drawing must happen even if nothing changed.
+    pub fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Takes in what the feed has, if it has anything. While it has not, this
+    /// costs one atomic load.
+    pub fn tick(&mut self, feed: &Feed) -> Option<Ended> {
+        let seen = self.latest.as_ref().map_or(0, |latest| latest.sequence);
+        match feed.newer_than(seen) {
+            News::Nothing => None,
+            News::Snapshot(snapshot) => {
+                self.take(snapshot);
+                None
+            }
+            News::Ended(reason) => Some(reason),
+        }
+    }
+
+    /// Takes in a snapshot. A frozen screen keeps what it shows.
+    pub fn take(&mut self, snapshot: Arc<Snapshot>) {
+        self.history.add(&snapshot);
+        self.latest = Some(snapshot);
+        if self.frozen.is_none() {
+            self.show_latest();
+        }
+    }
+
+    fn show_latest(&mut self) {
+        if let Some(snapshot) = self.latest.clone() {
+            self.rebuild(snapshot);
+        }
+    }
+
+    /// Chooses and sorts the rows of `snapshot` and finds the selected one again.
+    fn rebuild(&mut self, snapshot: Arc<Snapshot>) {
+        if self.filter.text != self.state.filter() {
+            self.filter.text = self.state.filter().to_string();
+        }
+        let history = self.frozen.as_ref().unwrap_or(&self.history);
+        let view = match &mut self.view {
+            Some(view) => {
+                view.rebuild(snapshot, &self.filter, &self.state);
+                view
+            }
+            empty => empty.insert(View::new(snapshot, &self.filter, &self.state)),
+        };
+        view.remember(history);
+        if let Some(details) = &mut view.details {
+            details.update(&view.snapshot, history);
+        }
+        self.built = self.state.revision();
+        self.dirty = true;
+        if let Some(id) = self.state.selected {
+            match view.place_of(id) {
+                Some(place) => self.place = place,
+                None => self.select(self.place),
+            }
+        }
+    }
+
+    /// Selects the row at a place, or the last one before it.
+    fn select(&mut self, place: usize) {
+        let Some(view) = &self.view else { return };
+        self.place = place.min(view.rows.len().saturating_sub(1));
+        self.state.selected = view.id_at(self.place);
+    }
+
+    /// Carries out an action.
+    pub fn act(&mut self, action: Action) -> Effect {
+        self.dirty = true;
+        let mut effect = Effect::None;
+        let page = isize::try_from(self.page_height()).unwrap_or(1);
+        match action {
+            Action::Quit => effect = Effect::Quit,
+            Action::Suspend => effect = Effect::Suspend,
+            Action::Redraw => effect = Effect::Redraw,
+            Action::ToggleFreeze => self.toggle_freeze(),
+            Action::TurnPage => self.state.turn_page(),
+            Action::Move(rows) => self.step(rows),
+            Action::MovePages(pages) => self.step(pages * page),
+            Action::First => self.step(isize::MIN),
+            Action::Last => self.step(isize::MAX),
+            Action::Scroll(rows) => self.scroll(rows),
+            Action::EditFilter => self.state.mode = Mode::Filter,
+            Action::Type(character) => self.state.type_character(character),
+            Action::Erase => self.state.erase_character(),
+            Action::ClearFilter => self.state.clear_filter(),
+            Action::KeepFilter => self.state.mode = Mode::Table,
+            Action::SortNeighbour(step) => self.sort_by_neighbour(step),
+            Action::Reverse => self.state.reverse(),
+            Action::Open => self.open(),
+            Action::Back => self.back(),
+            Action::ToggleUnit => self.state.unit = self.state.unit.other(),
+            Action::StepInterval(step) => {
+                effect = Effect::SetInterval(self.state.step_interval(step));
+            }
+            Action::ToggleHelp => {
+                self.state.help = !self.state.help;
+                self.state.help_offset = 0;
+            }
+            Action::Click(x, y) => self.click(x, y),
+        }
+        if self.state.revision() != self.built
+            && let Some(view) = &self.view
+        {
+            let shown = Arc::clone(&view.snapshot);
+            self.rebuild(shown);
+        }
+        effect
+    }
+
+    /// Only columns that are visible are walked through: one could not see
+    /// what the table is sorted by.
+    fn sort_by_neighbour(&mut self, step: isize) {
+        let places = self.columns();
+        let columns: Vec<_> = places.iter().map(|place| place.column).collect();
+        self.state.sort_by_neighbour(&columns, step);
+    }
+
+    fn columns(&self) -> Vec<Place> {
+        let ends = self.view.as_ref().map_or(Ends::Short, |view| view.ends);
+        columns::fit(self.state.page, self.area.width, ends)
+    }
+
+    fn toggle_freeze(&mut self) {
+        if self.frozen.take().is_none() {
+            self.frozen = self.view.is_some().then(|| self.history.clone());
+        } else {
+            self.show_latest();
+        }
+    }
+
+    /// Rows the table shows at once; 1 before anything was drawn.
+    fn page_height(&self) -> usize {
+        usize::from(self.layout().body.height).max(1)
+    }
+
+    /// Moves the selection, or the flows of the details.
+    fn step(&mut self, rows: isize) {
+        if self.state.help || self.state.mode == Mode::Detail {
+            self.scroll(rows);
+            return;
+        }
+        // The first step from the unselected top selects the top itself.
+        let from = match self.state.selected {
+            Some(_) => self.place.saturating_add_signed(rows),
+            None if rows == isize::MAX => usize::MAX,
+            None => self
+                .state
+                .offset
+                .saturating_add_signed(rows - rows.signum()),
+        };
+        self.state.follow = true;
+        self.select(from);
+    }
+
+    fn scroll(&mut self, rows: isize) {
+        if self.state.help {
+            let offset = self.state.help_offset.saturating_add_signed(rows);
+            self.state.help_offset = offset.min(help::LINES - 1);
+        } else if self.state.mode == Mode::Detail {
+            let flows = self.details().map_or(0, |details| details.flows.len());
+            self.state.detail_offset = self
+                .state
+                .detail_offset
+                .saturating_add_signed(rows)
+                .min(flows.saturating_sub(1));
+        } else {
+            self.state.follow = false;
+            self.state.offset = self.state.offset.saturating_add_signed(rows);
+        }
+    }
+
+    fn details(&self) -> Option<&Details> {
+        self.view.as_ref().and_then(|view| view.details.as_ref())
+    }
+
+    fn open(&mut self) {
+        if self.state.selected.is_none() {
+            self.select(self.state.offset);
+        }
+        let history = self.frozen.as_ref().unwrap_or(&self.history);
+        if let (Some(view), Some(id)) = (&mut self.view, self.state.selected) {
+            view.details = Some(Details::new(id, &view.snapshot, history));
+            self.state.mode = Mode::Detail;
+            self.state.detail_offset = 0;
+        }
+    }
+
+    fn back(&mut self) {
+        if self.state.mode == Mode::Detail {
+            self.state.mode = Mode::Table;
+            if let Some(view) = &mut self.view {
+                view.details = None;
+            }
+        } else if self.state.filter().is_empty() {
+            self.state.selected = None;
+            self.state.offset = 0;
+            self.state.follow = true;
+        } else {
+            self.state.clear_filter();
+        }
+    }
+
+    fn click(&mut self, x: u16, y: u16) {
+        if self.state.help {
+            self.state.help = false;
+            return;
+        }
+        if self.state.mode == Mode::Detail {
+            return;
+        }
+        let layout = self.layout();
+        let position = ratatui::layout::Position { x, y };
+        if layout.titles.contains(position) {
+            let places = self.columns();
+            // The gap after a column belongs to it.
+            let hit = places.iter().find(|p| x >= p.x && x <= p.x + p.width);
+            if let Some(place) = hit {
+                self.state.sort_by(place.column);
+            }
+        } else if layout.body.contains(position) {
+            let place = self.state.offset + usize::from(y - layout.body.y);
+            if self.view.as_ref().is_some_and(|v| place < v.rows.len()) {
+                self.state.follow = true;
+                self.select(place);
+            }
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        let (protocols, notices) = self.view.as_ref().map_or((0, false), |view| {
+            (
+                view.snapshot.protocols.len(),
+                notices::are_due(&view.snapshot, self.area),
+            )
+        });
+        layout::plan(self.area, protocols, notices)
+    }
+
+    /// Draws everything into a buffer whose cells are empty.
+    pub fn draw(&mut self, buffer: &mut Buffer) {
+        self.area = buffer.area;
+        let layout = self.layout();
+        self.settle(usize::from(layout.body.height));
+        let scene = Scene {
+            view: self.view.as_ref(),
+            state: &self.state,
+            theme: &self.theme,
+            layout,
+            frozen: self.frozen.is_some(),
+            selected: self.state.selected.map(|_| self.place),
+        };
+        render::draw(&scene, buffer);
+        self.dirty = false;
+    }
+
+    /// Brings the visible part of the table to where it belongs.
+    fn settle(&mut self, height: usize) {
+        let rows = self.view.as_ref().map_or(0, |view| view.rows.len());
+        let offset = &mut self.state.offset;
+        if self.state.follow && self.state.selected.is_some() {
+            *offset = (*offset).clamp((self.place + 1).saturating_sub(height), self.place);
+        }
+        *offset = (*offset).min(rows.saturating_sub(height));
+    }
+
+    /// The selected row.
+    pub fn selected(&self) -> Option<RowId> {
+        self.state.selected
+    }
+
+    /// The cached view, once there is a snapshot.
+    pub fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+}

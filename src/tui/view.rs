@@ -1,0 +1,185 @@
+//! The cached view: which rows the table has, and in which order.
+//!
+//! Rebuilt once per snapshot or change of order or filter, and kept for every
+//! frame in between. Formats nothing: only visible rows are ever formatted,
+//! and that when they are drawn.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::filter::Filter;
+use crate::model::flow::{Endpoint, Totals};
+use crate::model::snapshot::{Rates, Snapshot};
+
+use super::columns::Ends;
+use super::history::{History, Minute};
+use super::inspect::Details;
+use super::order::{Key, Row, Sorter};
+use super::state::{Page, RowId, State};
+
+/// What the screen shows of one snapshot; see the module's text.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Where the rows' contents are.
+    pub snapshot: Arc<Snapshot>,
+    /// The table whose rows these are.
+    pub page: Page,
+    /// Rows in their order, after the filter.
+    pub rows: Vec<Row>,
+    /// Flows of each process, by its index in the snapshot.
+    pub flow_counts: Vec<u32>,
+    /// How long addresses are, at most, since the start: columns that came and
+    /// went with each flow would be hard to read.
+    pub ends: Ends,
+    /// Totals and rates of everything, whatever the filter.
+    pub overall: (Totals, Rates),
+    /// The last minute of everything.
+    pub minute: Minute,
+    /// The row looked into, while its details are open.
+    pub details: Option<Details>,
+    /// Memory of the last sort, kept for the next.
+    keys: Vec<Key>,
+}
+
+impl View {
+    /// The view of a first snapshot.
+    pub fn new(snapshot: Arc<Snapshot>, filter: &Filter, state: &State) -> View {
+        let mut view = View {
+            snapshot: Arc::clone(&snapshot),
+            page: state.page,
+            rows: Vec::new(),
+            flow_counts: Vec::new(),
+            ends: Ends::default(),
+            overall: snapshot.overall(),
+            minute: Minute::default(),
+            details: None,
+            keys: Vec::new(),
+        };
+        view.rebuild(snapshot, filter, state);
+        view
+    }
+
+    /// Chooses and sorts the rows anew.
+    pub fn rebuild(&mut self, snapshot: Arc<Snapshot>, filter: &Filter, state: &State) {
+        self.snapshot = snapshot;
+        self.page = state.page;
+        self.overall = self.snapshot.overall();
+        self.survey_flows();
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.clear();
+        let sorter = Sorter {
+            snapshot: &self.snapshot,
+            flow_counts: &self.flow_counts,
+            sort: state.sort(),
+        };
+        match state.page {
+            Page::Processes => keys.extend(choose_processes(&sorter, filter)),
+            Page::Flows => keys.extend(choose_flows(&sorter, filter)),
+        }
+        sorter.sort(&mut keys);
+        self.rows.clear();
+        self.rows.extend(keys.iter().map(Key::row));
+        self.keys = keys;
+    }
+
+    /// Takes in what the history knows of the time the snapshot ends.
+    pub fn remember(&mut self, history: &History) {
+        self.minute = history.all();
+    }
+
+    fn survey_flows(&mut self) {
+        self.flow_counts.clear();
+        self.flow_counts.resize(self.snapshot.processes.len(), 0);
+        for flow in &self.snapshot.flows {
+            if let Some(count) = self.flow_counts.get_mut(flow.process) {
+                *count += 1;
+            }
+            let is_long = |end: Endpoint| matches!(end.address, IpAddr::V6(_));
+            if flow.key.local.is_some_and(is_long) || flow.key.remote.is_some_and(is_long) {
+                self.ends = Ends::Long;
+            }
+        }
+    }
+
+    /// What a row is.
+    pub fn id(&self, row: Row) -> Option<RowId> {
+        match row {
+            Row::Process(index) => {
+                let row = self.snapshot.processes.get(index as usize)?;
+                Some(RowId::Process(row.id))
+            }
+            Row::Flow(index) => {
+                let row = self.snapshot.flows.get(index as usize)?;
+                Some(RowId::Flow(row.key))
+            }
+            Row::Aggregate(index) => {
+                let row = self.snapshot.aggregates.get(index as usize)?;
+                Some(RowId::Aggregate(row.name))
+            }
+        }
+    }
+
+    /// What stands at a place of the table.
+    pub fn id_at(&self, place: usize) -> Option<RowId> {
+        self.rows.get(place).and_then(|row| self.id(*row))
+    }
+
+    /// Where in the table something stands.
+    pub fn place_of(&self, id: RowId) -> Option<usize> {
+        self.rows.iter().position(|row| self.id(*row) == Some(id))
+    }
+
+    /// Rows of the table that are no sums.
+    pub fn listed(&self) -> usize {
+        let is_listed = |row: &&Row| !matches!(row, Row::Aggregate(_));
+        self.rows.iter().filter(is_listed).count()
+    }
+
+    /// Rows of the page before the filter.
+    pub fn unfiltered(&self) -> usize {
+        match self.page {
+            Page::Processes => self.snapshot.processes.len(),
+            Page::Flows => self.snapshot.flows.len(),
+        }
+    }
+}
+
+fn choose_processes<'a>(
+    sorter: &'a Sorter<'_>,
+    filter: &'a Filter,
+) -> impl Iterator<Item = Key> + 'a {
+    let snapshot = sorter.snapshot;
+    let shown = (!filter.is_empty()).then(|| filter.processes(snapshot));
+    let processes = (0..snapshot.processes.len())
+        .filter(move |index| shown.as_ref().is_none_or(|shown| shown[*index]))
+        .filter_map(|index| sorter.process(index));
+    // Sums have no owner and no ends: a filter other than by name hides them.
+    let text = filter.text.to_lowercase();
+    let only_text = Filter {
+        text: filter.text.clone(),
+        ..Filter::default()
+    } == *filter;
+    let aggregates = snapshot
+        .aggregates
+        .iter()
+        .enumerate()
+        .filter(move |(_, row)| only_text && !row.totals.is_zero() && row.name.contains(&text))
+        .filter_map(|(index, _)| sorter.aggregate(index));
+    processes.chain(aggregates)
+}
+
+fn choose_flows<'a>(sorter: &'a Sorter<'_>, filter: &'a Filter) -> impl Iterator<Item = Key> + 'a {
+    let snapshot = sorter.snapshot;
+    let everything = filter.is_empty();
+    snapshot
+        .flows
+        .iter()
+        .enumerate()
+        .filter(move |(_, flow)| {
+            everything
+                || snapshot
+                    .process_of(flow)
+                    .is_some_and(|process| filter.matches_flow(flow, process))
+        })
+        .filter_map(|(index, _)| sorter.flow(index))
+}
