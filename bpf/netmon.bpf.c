@@ -307,16 +307,16 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int length, int flags)
 	return on_socket(sk, length, false);
 }
 
-/* Counts at the exit of a call. */
-static __always_inline void account_at_exit(struct sock *sk, const struct socket_key *socket,
-					    __u64 bytes, __u64 operations, bool tx)
+/* Counts at the exit of a call; the caller fills key->connection. */
+static __always_inline void account_at_exit(struct sock *sk, struct flow_key *key,
+					    __u32 network_namespace, __u64 bytes, __u64 operations,
+					    bool tx)
 {
-	struct flow_key key = { .connection = socket->connection };
 	bool is_closed = false;
 
-	if (sk && key.connection.protocol == PROTOCOL_TCP)
+	if (sk && key->connection.protocol == PROTOCOL_TCP)
 		is_closed = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
-	account(bpf_get_current_task_btf(), &key, socket->network_namespace, bytes, operations, tx,
+	account(bpf_get_current_task_btf(), key, network_namespace, bytes, operations, tx,
 		is_closed);
 }
 
@@ -348,20 +348,19 @@ struct messages {
 static long count_message(__u32 index, struct messages *messages)
 {
 	struct stash *stash = messages->stash;
-	struct user_mmsghdr message = {};
-	struct socket_key socket = stash->socket;
-	struct name name;
-	__u64 at = stash->address + index * sizeof(message);
+	__u64 at = stash->address + index * sizeof(struct user_mmsghdr);
+	struct flow_key key = {};
+	__u32 length = 0;
 
-	if (bpf_probe_read_user(&message, sizeof(message), (void *)at))
+	if (bpf_probe_read_user(&length, sizeof(length),
+				(void *)at + offsetof(struct user_mmsghdr, length)))
 		return 1;
-	if (!message.length)
+	if (!length)
 		return 0;
-	name.address = message.header.name;
-	name.length = message.header.name_length;
-	if (!messages->is_stream && (messages->tx || !has_peer(&socket.connection)))
-		set_peer(&socket.connection, name, messages->is_v4);
-	account_at_exit(stash->sk, &socket, message.length, 1, messages->tx);
+	key.connection = stash->socket.connection;
+	if (!messages->is_stream && (messages->tx || !has_peer(&key.connection)))
+		set_peer(&key.connection, name_of(at), messages->is_v4);
+	account_at_exit(stash->sk, &key, stash->socket.network_namespace, length, 1, messages->tx);
 	return 0;
 }
 
@@ -416,16 +415,19 @@ static __always_inline void set_source(const struct stash *stash, struct connect
 static __always_inline void count_rest(struct stash *stash, struct sock *sk, long bytes,
 				       __u64 operations, bool tx)
 {
+	struct flow_key key = {};
+
 	if (!stash->deferred && !describe_socket(sk, &stash->socket))
 		return;
+	key.connection = stash->socket.connection;
 	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM) {
 		if (tx)
-			set_peer(&stash->socket.connection, destination(stash),
+			set_peer(&key.connection, destination(stash),
 				 BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET);
 		else
-			set_source(stash, &stash->socket.connection);
+			set_source(stash, &key.connection);
 	}
-	account_at_exit(sk, &stash->socket, bytes, operations, tx);
+	account_at_exit(sk, &key, stash->socket.network_namespace, bytes, operations, tx);
 }
 
 SEC("tp_btf/sys_exit")
