@@ -161,7 +161,7 @@ static __always_inline __u32 free_slot(void)
 }
 
 /* The slot of the current process, a new one if it has none; 0: none is free. */
-static __noinline __u32 slot_of(struct process_key *key)
+__noinline __u32 slot_of(struct process_key *key)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct process *process;
@@ -191,21 +191,20 @@ static __noinline __u32 slot_of(struct process_key *key)
 	return slot;
 }
 
-/* Out of line: it runs once per flow, and its value needs the stack. */
-static __noinline struct traffic *new_flow(struct flow_key *key, struct process_key *process,
-					   __u32 network_namespace)
+/* Runs once per flow. */
+__noinline int new_flow(struct flow_key *key, struct process_key *process, __u32 network_namespace)
 {
 	struct traffic traffic = {};
 	__u64 rate = 0;
 
 	if (!key || !process)
-		return NULL;
+		return 0;
 	traffic.slot = slot_of(process);
 	traffic.start_ns = process->start_ns;
 	traffic.network_namespace = network_namespace;
 	if (bpf_map_update_elem(&traffic_map, key, &traffic, BPF_NOEXIST) == 0)
 		bpf_map_update_elem(&anomaly_map, key, &rate, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&traffic_map, key);
+	return 0;
 }
 
 /*
@@ -235,8 +234,10 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 		add(totals, bytes, operations, tx);
 
 	traffic = bpf_map_lookup_elem(&traffic_map, key);
-	if (!traffic)
-		traffic = new_flow(key, &process_key, network_namespace);
+	if (!traffic) {
+		new_flow(key, &process_key, network_namespace);
+		traffic = bpf_map_lookup_elem(&traffic_map, key);
+	}
 
 	process = process_in(traffic ? traffic->slot : slot_of(&process_key));
 	if (process) {

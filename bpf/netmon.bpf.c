@@ -308,27 +308,37 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int length, int flags)
 }
 
 /* Counts at the exit of a call; the caller fills key->connection. */
-static __always_inline void account_at_exit(struct sock *sk, struct flow_key *key,
-					    __u32 network_namespace, __u64 bytes, __u64 operations,
-					    bool tx)
+__noinline int account_at_exit(struct flow_key *key, __u64 sk, __u64 bytes, __u32 operations,
+			       __u64 network_namespace_and_tx)
 {
 	bool is_closed = false;
 
+	if (!key)
+		return 0;
 	if (sk && key->connection.protocol == PROTOCOL_TCP)
-		is_closed = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE;
-	account(bpf_get_current_task_btf(), key, network_namespace, bytes, operations, tx,
-		is_closed);
+		is_closed = BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) == TCP_CLOSE;
+	account(bpf_get_current_task_btf(), key, network_namespace_and_tx >> 1, bytes, operations,
+		network_namespace_and_tx & 1, is_closed);
+	return 0;
 }
 
-/* Describes sk by probe reads; false if it is not a network socket. */
-static __always_inline bool describe_socket(struct sock *sk, struct socket_key *to)
+/* Functions of the verifier's kind take five arguments: two share one. */
+static __always_inline void count_at_exit(struct flow_key *key, struct sock *sk,
+					  const struct stash *stash, __u64 bytes, __u32 operations,
+					  bool tx)
 {
-	__u32 protocol = sk ? protocol_of(sk, false) : NOT_NETWORK;
+	account_at_exit(key, (__u64)sk, bytes, operations,
+			(__u64)stash->socket.network_namespace << 1 | tx);
+}
 
-	if (protocol == NOT_NETWORK)
+/* False if sk is not a network socket. */
+static __always_inline bool find_socket(struct stash *stash, struct sock *sk)
+{
+	struct socket_key socket = {};
+
+	if (!describe_socket((__u64)sk, &socket))
 		return false;
-	connection_of(sk, protocol, false, &to->connection);
-	to->network_namespace = namespace_of(sk, false);
+	stash->socket = socket;
 	return true;
 }
 
@@ -360,7 +370,7 @@ static long count_message(__u32 index, struct messages *messages)
 	key.connection = stash->socket.connection;
 	if (!messages->is_stream && (messages->tx || !has_peer(&key.connection)))
 		set_peer(&key.connection, name_of(at), messages->is_v4);
-	account_at_exit(stash->sk, &key, stash->socket.network_namespace, length, 1, messages->tx);
+	count_at_exit(&key, stash->sk, stash, length, 1, messages->tx);
 	return 0;
 }
 
@@ -374,7 +384,7 @@ static __always_inline void count_messages(struct stash *stash, long ret)
 		return; /* the socket layer counted them one by one */
 	if (!stash->deferred) {
 		sk = stash->sk ?: socket_of(stash->fd);
-		if (!describe_socket(sk, &stash->socket))
+		if (!find_socket(stash, sk))
 			return;
 		messages.is_stream = BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 		messages.is_v4 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
@@ -417,7 +427,7 @@ static __always_inline void count_rest(struct stash *stash, struct sock *sk, lon
 {
 	struct flow_key key = {};
 
-	if (!stash->deferred && !describe_socket(sk, &stash->socket))
+	if (!stash->deferred && !find_socket(stash, sk))
 		return;
 	key.connection = stash->socket.connection;
 	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM) {
@@ -427,7 +437,7 @@ static __always_inline void count_rest(struct stash *stash, struct sock *sk, lon
 		else
 			set_source(stash, &key.connection);
 	}
-	account_at_exit(sk, &key, stash->socket.network_namespace, bytes, operations, tx);
+	count_at_exit(&key, sk, stash, bytes, operations, tx);
 }
 
 SEC("tp_btf/sys_exit")

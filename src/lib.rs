@@ -18,6 +18,8 @@
 //!   each other nor where the numbers came from.
 //! * [`run`] is the only place that wires them together.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod cli;
 pub mod collect;
 pub mod feed;

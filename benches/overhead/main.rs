@@ -26,7 +26,8 @@ use nix::time::{ClockId, clock_gettime};
     non_camel_case_types,
     clippy::all,
     clippy::pedantic,
-    clippy::nursery
+    clippy::nursery,
+    clippy::restriction
 )]
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/empty.skel.rs"));

@@ -9,7 +9,8 @@
     non_camel_case_types,
     clippy::all,
     clippy::pedantic,
-    clippy::nursery
+    clippy::nursery,
+    clippy::restriction
 )]
 
 include!(concat!(env!("OUT_DIR"), "/netmon.skel.rs"));
