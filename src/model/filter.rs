@@ -3,9 +3,8 @@
 //! One filter serves the command line (`--pid`, `--name`, …), the screen's
 //! live `/` text and the stream. Rows are hidden, counts never change.
 
-use std::net::IpAddr;
-
 use super::flow::{Endpoint, Protocol};
+use super::needle::Needle;
 use super::snapshot::{FlowRow, ProcessRow, Snapshot};
 
 /// Options given several times are alternatives; different options must all hold.
@@ -33,36 +32,55 @@ impl Filter {
         *self == Filter::default()
     }
 
-    /// True when whole processes can be judged without looking at their flows.
-    fn is_about_processes_only(&self) -> bool {
-        self.ports.is_empty() && self.protocols.is_empty()
+    /// Applies the filter to a snapshot. What concerns its processes is decided
+    /// here, once each, and not again for each of their flows.
+    pub fn judge<'a>(&self, snapshot: &'a Snapshot) -> Judge<'a> {
+        let owner = OwnerFilter::new(self);
+        let text = Needle::new(&self.text);
+        let verdict = |process: &ProcessRow| match owner.matches(process) {
+            false => Verdict::Hidden,
+            true if text.is_in_process(process) => Verdict::Shown,
+            true => Verdict::OneByOne,
+        };
+        Judge {
+            ports: self.ports.clone(),
+            protocols: self.protocols.clone(),
+            snapshot,
+            owners: snapshot.processes.iter().map(verdict).collect(),
+            text,
+        }
     }
+}
 
-    fn owner_matches(&self, process: &ProcessRow) -> bool {
-        let who = &process.identity;
-        (self.pids.is_empty() || self.pids.contains(&process.id.pid))
-            && any_part(&self.names, &who.name)
-            && (self.users.is_empty()
-                || self
-                    .users
-                    .iter()
-                    .any(|user| *user == who.user || user.parse() == Ok(who.uid)))
-            && any_part(&self.cgroups, who.cgroup.as_deref().unwrap_or(""))
-    }
+/// What is known of a process's flows before looking at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The process is not asked for.
+    Hidden,
+    /// The process is asked for, but the text must still be found in the flow.
+    OneByOne,
+    /// The process is asked for and matches the text.
+    Shown,
+}
 
-    fn text_matches_process(&self, process: &ProcessRow) -> bool {
-        let text = self.text.as_str();
-        text.is_empty()
-            || contains(&process.identity.name, text)
-            || contains(&process.identity.user, text)
-            || process.id.pid.to_string() == text
-    }
+/// A [`Filter`] applied to one [`Snapshot`].
+#[derive(Debug)]
+pub struct Judge<'a> {
+    ports: Vec<u16>,
+    protocols: Vec<Protocol>,
+    snapshot: &'a Snapshot,
+    owners: Vec<Verdict>,
+    text: Needle,
+}
 
-    fn text_matches_flow(&self, flow: &FlowRow) -> bool {
-        let text = self.text.as_str();
-        contains(flow.key.protocol.name(), text)
-            || end_contains(flow.key.local, text)
-            || end_contains(flow.key.remote, text)
+impl Judge<'_> {
+    /// Whether a flow's row is shown.
+    pub fn shows(&self, flow: &FlowRow) -> bool {
+        match self.owners.get(flow.process) {
+            None | Some(Verdict::Hidden) => false,
+            Some(Verdict::Shown) => self.ends_match(flow),
+            Some(Verdict::OneByOne) => self.ends_match(flow) && self.text.is_in_flow(&flow.key),
+        }
     }
 
     fn ends_match(&self, flow: &FlowRow) -> bool {
@@ -72,32 +90,15 @@ impl Filter {
             && (self.ports.is_empty() || port(key.local) || port(key.remote))
     }
 
-    /// Whether a flow's row is shown.
-    pub fn matches_flow(&self, flow: &FlowRow, process: &ProcessRow) -> bool {
-        self.is_empty()
-            || (self.owner_matches(process)
-                && self.ends_match(flow)
-                && (self.text_matches_process(process) || self.text_matches_flow(flow)))
-    }
-
     /// Which processes are shown, by index: those that match by themselves, and,
     /// where the filter speaks of ends or protocols, those with a matching flow.
-    pub fn processes(&self, snapshot: &Snapshot) -> Vec<bool> {
-        let mut shown: Vec<bool> = snapshot
-            .processes
-            .iter()
-            .map(|process| {
-                self.is_about_processes_only()
-                    && self.owner_matches(process)
-                    && self.text_matches_process(process)
-            })
-            .collect();
-        if !self.is_empty() && (!self.text.is_empty() || !self.is_about_processes_only()) {
-            for flow in &snapshot.flows {
-                let Some(process) = snapshot.process_of(flow) else {
-                    continue;
-                };
-                if !shown[flow.process] && self.matches_flow(flow, process) {
+    pub fn processes(&self) -> Vec<bool> {
+        let alone = self.ports.is_empty() && self.protocols.is_empty();
+        let matches = |verdict: &Verdict| alone && *verdict == Verdict::Shown;
+        let mut shown: Vec<bool> = self.owners.iter().map(matches).collect();
+        if !alone || self.owners.contains(&Verdict::OneByOne) {
+            for flow in &self.snapshot.flows {
+                if shown.get(flow.process) == Some(&false) && self.shows(flow) {
                     shown[flow.process] = true;
                 }
             }
@@ -106,22 +107,46 @@ impl Filter {
     }
 }
 
-fn contains(whole: &str, part: &str) -> bool {
-    part.is_empty() || whole.to_lowercase().contains(&part.to_lowercase())
+/// The options that speak of processes, ready to be compared.
+struct OwnerFilter<'a> {
+    filter: &'a Filter,
+    names: Vec<String>,
+    users: Vec<(&'a str, Option<u32>)>,
+    cgroups: Vec<String>,
 }
 
+impl<'a> OwnerFilter<'a> {
+    fn new(filter: &'a Filter) -> Self {
+        let lower = |parts: &[String]| parts.iter().map(|part| part.to_lowercase()).collect();
+        OwnerFilter {
+            filter,
+            names: lower(&filter.names),
+            users: filter
+                .users
+                .iter()
+                .map(|user| (user.as_str(), user.parse().ok()))
+                .collect(),
+            cgroups: lower(&filter.cgroups),
+        }
+    }
+
+    fn matches(&self, process: &ProcessRow) -> bool {
+        let who = &process.identity;
+        let pids = &self.filter.pids;
+        let is_user =
+            |(name, uid): &(&str, Option<u32>)| *name == who.user || *uid == Some(who.uid);
+        (pids.is_empty() || pids.contains(&process.id.pid))
+            && any_part(&self.names, &who.name)
+            && (self.users.is_empty() || self.users.iter().any(is_user))
+            && any_part(&self.cgroups, who.cgroup.as_deref().unwrap_or(""))
+    }
+}
+
+/// `parts` are in lower case already.
 fn any_part(parts: &[String], whole: &str) -> bool {
-    parts.is_empty() || parts.iter().any(|part| contains(whole, part))
-}
-
-fn end_contains(end: Option<Endpoint>, text: &str) -> bool {
-    end.is_some_and(|end| {
-        address_contains(end.address, text)
-            || (end.port != 0 && end.port.to_string() == text.trim_start_matches(':'))
-            || (text.contains(':') && contains(&end.to_string(), text))
-    })
-}
-
-fn address_contains(address: IpAddr, text: &str) -> bool {
-    contains(&address.to_string(), text)
+    if parts.is_empty() {
+        return true;
+    }
+    let whole = whole.to_lowercase();
+    parts.iter().any(|part| whole.contains(part.as_str()))
 }
