@@ -232,12 +232,19 @@ impl FlowTable {
             return;
         }
         let surplus = named.len() - most;
-        let (_, &mut limit, _) = named.select_nth_unstable(surplus - 1);
-        let mut left = surplus;
+        let (earlier, &mut limit, _) = named.select_nth_unstable(surplus - 1);
+        // Many were active last at the same tick: as many of them as are left to go.
+        let mut ties = surplus - earlier.iter().filter(|at| **at < limit).count();
         self.flows.retain(|_, state| {
-            let goes = left > 0 && which(state) && state.active_at <= limit;
-            left -= usize::from(goes);
-            !goes
+            if !which(state) || state.active_at > limit {
+                return true;
+            }
+            if state.active_at < limit {
+                return false;
+            }
+            let stays = ties == 0;
+            ties = ties.saturating_sub(1);
+            stays
         });
     }
 
