@@ -5,6 +5,8 @@
 
 #[path = "model/anomalies.rs"]
 mod anomalies;
+#[path = "model/ended.rs"]
+mod ended;
 #[path = "model/flows.rs"]
 mod flows;
 #[path = "model/pressure.rs"]

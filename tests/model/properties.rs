@@ -102,5 +102,10 @@ proptest! {
         let last = world.pass(Duration::from_secs(65));
         prop_assert!(last.flows.is_empty(), "{:?}", last.flows);
         prop_assert!(last.processes.is_empty(), "{:?}", last.processes);
+        // And yet the run's final record has every process that was listed.
+        let complete = world.finish();
+        let kernel = complete.processes.iter().any(|row| row.kernel_thread);
+        prop_assert!(kernel_threads || !kernel);
+        prop_assert!(complete.processes.iter().all(|row| row.exited));
     }
 }

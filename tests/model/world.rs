@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use netmon::model::ended::Ended;
 use netmon::model::flow::{Connection, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{FlowCounters, Identity, Moment, ProcessCounters, Sample};
 use netmon::model::snapshot::{Engine, FlowRow, ProcessRow, Snapshot};
@@ -83,6 +84,7 @@ pub struct World {
     processes: BTreeMap<ProcessId, ProcessCounters>,
     flow_bytes: u64,
     last: Option<Arc<Snapshot>>,
+    ended: Ended,
 }
 
 impl World {
@@ -98,6 +100,7 @@ impl World {
             processes: BTreeMap::new(),
             flow_bytes: 0,
             last: None,
+            ended: Ended::default(),
         }
     }
 
@@ -230,15 +233,26 @@ impl World {
         self.sample.removed_processes.clear();
         self.sample.closed.clear();
         self.check(&snapshot);
+        self.ended.absorb(&snapshot);
         self.last = Some(Arc::clone(&snapshot));
         snapshot
     }
 
+    /// The last snapshot, with everything that ended put back.
+    pub fn finish(self) -> Arc<Snapshot> {
+        let last = self.last.as_ref().expect("a tick");
+        let complete = self.ended.complete(last);
+        assert_eq!(rows_and_sums(&complete), complete.overall().0);
+        for row in &complete.flows {
+            let owner = complete.process_of(row).expect("an owner");
+            assert_eq!(owner.id, row.key.process);
+        }
+        complete
+    }
+
     fn check(&self, snapshot: &Snapshot) {
-        let rows = snapshot.processes.iter().map(|row| row.totals);
-        let sums = snapshot.aggregates.iter().map(|row| row.totals);
         let protocols: Totals = self.sample.protocols.into_iter().sum();
-        assert_eq!(rows.chain(sums).sum::<Totals>(), protocols);
+        assert_eq!(rows_and_sums(snapshot), protocols);
         assert_eq!(snapshot.overall().0, protocols);
         assert_eq!(snapshot.balance.discrepancy(), 0, "{:?}", snapshot.balance);
         assert_eq!(snapshot.balance.flows, self.flow_bytes);
@@ -259,6 +273,12 @@ impl World {
             never_fell(last, snapshot);
         }
     }
+}
+
+fn rows_and_sums(snapshot: &Snapshot) -> Totals {
+    let rows = snapshot.processes.iter().map(|row| row.totals);
+    let sums = snapshot.aggregates.iter().map(|row| row.totals);
+    rows.chain(sums).sum()
 }
 
 /// No count of a row that is still listed may fall.
