@@ -24,7 +24,7 @@ fn settings() -> Settings {
         interval: INTERVAL,
         alpha: 0.4,
         // About one flow in a hundred is above it.
-        threshold: 1_980_000.0,
+        threshold: 2_450_000.0,
         kernel_threads: false,
         linger: Duration::from_secs(3),
         max_listed_ended: 1024,

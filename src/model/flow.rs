@@ -4,6 +4,7 @@
 //! it out (that is `collect::wire`) nor how it is shown.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::{Add, AddAssign};
 
@@ -95,12 +96,24 @@ impl fmt::Display for Protocol {
 }
 
 /// One end of a flow. A port of 0 means the protocol has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Address; IPv4-mapped IPv6 addresses are IPv4 here.
     pub address: IpAddr,
     /// Port in host order, 0 where the protocol has no ports.
     pub port: u16,
+}
+
+/// As two numbers: what derives hashes the enum's tag, a length and each address
+/// byte by byte, for every flow at every reading.
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(match self.address {
+            IpAddr::V4(address) => address.to_bits().into(),
+            IpAddr::V6(address) => address.to_bits(),
+        });
+        state.write_u16(self.port);
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -79,9 +79,8 @@ fn a_counter_that_fell_began_anew() {
     let mut world = World::new(settings());
     world.moves(tcp(), bytes(1_000, 0));
     world.tick();
-    // Removed by someone else: nobody says so, but the count fell.
-    world.removes(&tcp());
-    world.sample.removed_flows.clear();
+    // Nobody says so, but the count fell.
+    world.vanishes(&tcp());
     world.moves(tcp(), bytes(400, 0));
     let snapshot = world.tick();
     assert_eq!(row(&snapshot, &tcp()).unwrap().totals.tx_bytes, 1_400);

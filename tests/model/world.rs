@@ -81,6 +81,8 @@ pub struct World {
     pub now: Duration,
     capacity: usize,
     flows: BTreeMap<FlowKey, FlowCounters>,
+    /// What `anomaly_map` holds: 0 when a flow is born, then what feedback says.
+    written: BTreeMap<FlowKey, u64>,
     processes: BTreeMap<ProcessId, ProcessCounters>,
     flow_bytes: u64,
     last: Option<Arc<Snapshot>>,
@@ -97,6 +99,7 @@ impl World {
             now,
             capacity,
             flows: BTreeMap::new(),
+            written: BTreeMap::new(),
             processes: BTreeMap::new(),
             flow_bytes: 0,
             last: None,
@@ -143,6 +146,7 @@ impl World {
             return;
         }
         self.flow_bytes += moved.bytes();
+        self.written.entry(key).or_insert(0);
         let entry = self.flows.entry(key).or_insert(FlowCounters {
             key,
             totals: Totals::default(),
@@ -180,7 +184,13 @@ impl World {
 
     /// Takes the entry of a flow out of the map, whoever asked for it.
     pub fn removes(&mut self, key: &FlowKey) {
+        self.written.remove(key);
         self.sample.removed_flows.extend(self.flows.remove(key));
+    }
+
+    /// Someone else takes the entry of a flow out of the map and says nothing.
+    pub fn vanishes(&mut self, key: &FlowKey) {
+        self.flows.remove(key);
     }
 
     /// Whether the flow has an entry in the kernel.
@@ -209,6 +219,7 @@ impl World {
         let snapshot = self.tick_only(elapsed);
         let feedback = self.tracker.feedback();
         let (flows, processes) = (feedback.flows.to_vec(), feedback.processes.to_vec());
+        self.written.extend(feedback.rates.iter().copied());
         for key in &flows {
             assert!(
                 self.holds(key),
@@ -219,6 +230,11 @@ impl World {
         for id in &processes {
             assert!(self.processes.remove(id).is_some(), "not there: {id:?}");
             self.sample.removed_processes.push(*id);
+        }
+        for row in &snapshot.flows {
+            if let Some(rate) = self.written.get(&row.key) {
+                assert_eq!(*rate, row.rates.smoothed.round() as u64, "{row:?}");
+            }
         }
         snapshot
     }
