@@ -23,7 +23,7 @@ const CAPACITY: u32 = FLOWS + 1024;
 fn flow(n: u32) -> FlowKey {
     // Every third flow is IPv6, every fifth UDP.
     let [_, _, high, low] = n.to_be_bytes();
-    let (near, far) = if n % 3 == 0 {
+    let (near, far) = if n.is_multiple_of(3) {
         (
             [0x2001, 0xdb8, 0, 0, 0, 0, 0, 5].into(),
             [0x2001, 0xdb8, 1, 0, 0, 0, 0, n as u16].into(),
@@ -36,7 +36,7 @@ fn flow(n: u32) -> FlowKey {
             pid: 4_000_000 + n % 500,
             start_ns: u64::from(n % 500) * 1_000_000_007,
         },
-        protocol: if n % 5 == 0 {
+        protocol: if n.is_multiple_of(5) {
             Protocol::Udp
         } else {
             Protocol::Tcp

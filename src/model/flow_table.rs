@@ -206,6 +206,10 @@ impl FlowTable {
     /// Forgets flows that were shown with their final counts for long enough,
     /// and beyond the limits the ones that ended or fell silent first.
     fn forget(&mut self, tick: &Tick, settings: &Settings) {
+        if self.flows.len() == self.in_kernel {
+            // Nothing that is known has left the kernel's map.
+            return;
+        }
         let now = tick.now.monotonic;
         self.flows.retain(|_, state| match state.gone {
             Some((sequence, at)) => {

@@ -43,7 +43,7 @@ fn event() -> impl Strategy<Value = Event> {
 fn key(n: u16) -> FlowKey {
     let protocol = [Protocol::Tcp, Protocol::Udp, Protocol::Packet][usize::from(n) % 3];
     let mut key = flow(process(1 + u32::from(n) % PROCESSES), protocol, n);
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         key.remote = None;
     }
     key
