@@ -26,11 +26,9 @@ test: setup
 	$(CARGO) test
 	$(CARGO) bench -- --test
 
-# Criterion's figures, then the costs that need the whole program.
+# Criterion's figures of the hot paths, what hooks cost others, what netmon costs itself.
 bench: setup
 	$(CARGO) bench
-	$(CARGO) build --release
-	$(ROOT) benches/load/run
 
 install: setup
 	$(CARGO) build --release

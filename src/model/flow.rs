@@ -4,6 +4,7 @@
 //! it out (that is `collect::wire`) nor how it is shown.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::{Add, AddAssign};
 
@@ -95,12 +96,24 @@ impl fmt::Display for Protocol {
 }
 
 /// One end of a flow. A port of 0 means the protocol has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Address; IPv4-mapped IPv6 addresses are IPv4 here.
     pub address: IpAddr,
     /// Port in host order, 0 where the protocol has no ports.
     pub port: u16,
+}
+
+/// As two numbers: what derives hashes the enum's tag, a length and each address
+/// byte by byte, for every flow at every reading.
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(match self.address {
+            IpAddr::V4(address) => address.to_bits().into(),
+            IpAddr::V6(address) => address.to_bits(),
+        });
+        state.write_u16(self.port);
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -219,5 +232,74 @@ impl Add for Totals {
 impl std::iter::Sum for Totals {
     fn sum<I: Iterator<Item = Totals>>(totals: I) -> Totals {
         totals.fold(Totals::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(tx: u64, rx: u64, tx_operations: u64, rx_operations: u64) -> Totals {
+        Totals {
+            tx_bytes: tx,
+            rx_bytes: rx,
+            tx_operations,
+            rx_operations,
+        }
+    }
+
+    #[test]
+    fn what_was_added_is_the_difference() {
+        let earlier = totals(10, 20, 1, 2);
+        let later = totals(15, 20, 2, 2);
+        assert_eq!(later.since(&earlier), totals(5, 0, 1, 0));
+        assert_eq!(earlier + later.since(&earlier), later);
+        assert!(later.since(&later).is_zero());
+    }
+
+    #[test]
+    fn a_counter_of_which_any_part_fell_began_anew() {
+        let earlier = totals(10, 20, 3, 4);
+        for later in [
+            totals(9, 50, 5, 5),
+            totals(50, 19, 5, 5),
+            totals(50, 50, 2, 5),
+            totals(50, 50, 5, 3),
+        ] {
+            assert_eq!(later.since(&earlier), later);
+        }
+    }
+
+    #[test]
+    fn sums_add_every_part() {
+        let sum: Totals = [totals(1, 2, 3, 4), totals(10, 20, 30, 40)]
+            .into_iter()
+            .sum();
+        assert_eq!(sum, totals(11, 22, 33, 44));
+        assert_eq!(sum.bytes(), 33);
+        // An empty datagram is an operation without bytes.
+        assert!(!totals(0, 0, 1, 0).is_zero());
+    }
+
+    #[test]
+    fn protocols_are_found_by_their_index_and_name() {
+        for (index, protocol) in Protocol::ALL.into_iter().enumerate() {
+            assert_eq!(protocol.index(), index);
+            let shouted = protocol.name().to_uppercase();
+            assert_eq!(Protocol::from_name(&shouted), Some(protocol));
+        }
+        assert_eq!(Protocol::from_name("tcp6"), None);
+    }
+
+    #[test]
+    fn ends_print_as_people_write_them() {
+        let print = |address: &str, port| {
+            let address = address.parse().unwrap();
+            Endpoint { address, port }.to_string()
+        };
+        assert_eq!(print("192.0.2.1", 443), "192.0.2.1:443");
+        assert_eq!(print("192.0.2.1", 0), "192.0.2.1");
+        assert_eq!(print("2001:db8::1", 443), "[2001:db8::1]:443");
+        assert_eq!(print("2001:db8::1", 0), "2001:db8::1");
     }
 }

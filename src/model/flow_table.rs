@@ -11,10 +11,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::anomaly::is_anomalous;
+use super::counter::Counter;
 use super::flow::{Connection, FlowKey, Protocol, Totals};
-use super::rate::{per_second, smooth};
 use super::sample::{FlowCounters, Sample};
-use super::snapshot::Rates;
 use super::tracker::{Settings, Tick};
 
 /// A datagram flow has no end of its own: this much silence is one.
@@ -25,18 +24,12 @@ pub const IDLE_UNDER_PRESSURE: Duration = Duration::from_secs(1);
 /// One flow.
 #[derive(Debug, Clone)]
 pub struct FlowState {
-    /// Cumulative, whatever the kernel's entry went through.
-    pub totals: Totals,
-    /// Of the last interval.
-    pub rates: Rates,
+    /// Its counts and rates, whatever the kernel's entry went through.
+    pub counter: Counter,
     /// It will move no more bytes, as far as anyone can tell.
     pub ended: bool,
     /// Wall-clock time since which it is anomalous.
     pub anomalous_since: Option<Duration>,
-    /// The kernel's counters at the last reading.
-    last: Totals,
-    /// Moved since the last reading.
-    delta: Totals,
     /// Monotonic time of the last reading that brought bytes.
     active_at: Duration,
     in_kernel: bool,
@@ -51,12 +44,9 @@ pub struct FlowState {
 impl FlowState {
     fn new(now: Duration) -> FlowState {
         FlowState {
-            totals: Totals::default(),
-            rates: Rates::default(),
+            counter: Counter::default(),
             ended: false,
             anomalous_since: None,
-            last: Totals::default(),
-            delta: Totals::default(),
             active_at: now,
             in_kernel: true,
             leaving: false,
@@ -66,11 +56,8 @@ impl FlowState {
     }
 
     fn take(&mut self, counters: &FlowCounters, now: Duration) -> Totals {
-        let delta = counters.totals.since(&self.last);
-        self.last = counters.totals;
+        let delta = self.counter.read(counters.totals);
         if !delta.is_zero() {
-            self.totals += delta;
-            self.delta += delta;
             self.active_at = now;
         }
         if counters.closed {
@@ -111,7 +98,7 @@ impl FlowTable {
                 .entry(counters.key)
                 .or_insert_with(|| FlowState::new(now));
             let delta = state.take(counters, now);
-            state.last = Totals::default();
+            state.counter.restart();
             state.in_kernel = false;
             state.leaving = false;
             state.written = 0;
@@ -157,12 +144,9 @@ impl FlowTable {
         self.removals.clear();
         self.rates.clear();
         for (key, state) in &mut self.flows {
-            let moved = std::mem::take(&mut state.delta);
-            let rates = &mut state.rates;
-            rates.tx = per_second(moved.tx_bytes, tick.elapsed);
-            rates.rx = per_second(moved.rx_bytes, tick.elapsed);
-            rates.smoothed = smooth(rates.smoothed, rates.tx + rates.rx, tick.weight);
-            if !is_anomalous(rates.smoothed, settings.threshold) {
+            state.counter.settle(tick);
+            let smoothed = state.counter.rates.smoothed;
+            if !is_anomalous(smoothed, settings.threshold) {
                 state.anomalous_since = None;
             } else if state.anomalous_since.is_none() {
                 state.anomalous_since = Some(tick.now.wall);
@@ -181,7 +165,7 @@ impl FlowTable {
                 state.gone = Some((tick.sequence, tick.now.monotonic));
             }
             // Rates in whole bytes/s; an f64 beyond u64 saturates.
-            let rate = rates.smoothed.round() as u64;
+            let rate = smoothed.round() as u64;
             if state.in_kernel && !state.leaving && rate != state.written {
                 state.written = rate;
                 self.rates.push((*key, rate));
@@ -222,6 +206,10 @@ impl FlowTable {
     /// Forgets flows that were shown with their final counts for long enough,
     /// and beyond the limits the ones that ended or fell silent first.
     fn forget(&mut self, tick: &Tick, settings: &Settings) {
+        if self.flows.len() == self.in_kernel {
+            // Nothing that is known has left the kernel's map.
+            return;
+        }
         let now = tick.now.monotonic;
         self.flows.retain(|_, state| match state.gone {
             Some((sequence, at)) => {
@@ -248,12 +236,19 @@ impl FlowTable {
             return;
         }
         let surplus = named.len() - most;
-        let (_, &mut limit, _) = named.select_nth_unstable(surplus - 1);
-        let mut left = surplus;
+        let (earlier, &mut limit, _) = named.select_nth_unstable(surplus - 1);
+        // Many were active last at the same tick: as many of them as are left to go.
+        let mut ties = surplus - earlier.iter().filter(|at| **at < limit).count();
         self.flows.retain(|_, state| {
-            let goes = left > 0 && which(state) && state.active_at <= limit;
-            left -= usize::from(goes);
-            !goes
+            if !which(state) || state.active_at > limit {
+                return true;
+            }
+            if state.active_at < limit {
+                return false;
+            }
+            let stays = ties == 0;
+            ties = ties.saturating_sub(1);
+            stays
         });
     }
 

@@ -5,10 +5,12 @@
 
 pub mod anomaly;
 pub mod cgroup;
+mod counter;
 pub mod ended;
 pub mod filter;
 pub mod flow;
 mod flow_table;
+mod needle;
 mod process_table;
 pub mod rate;
 pub mod sample;

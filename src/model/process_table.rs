@@ -9,47 +9,10 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use super::counter::Counter;
 use super::flow::{ProcessId, Protocol, Totals};
-use super::rate::{per_second, smooth};
 use super::sample::{Identity, Sample};
-use super::snapshot::Rates;
 use super::tracker::{Settings, Tick};
-
-/// Cumulative counts with their rates.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Counter {
-    /// Cumulative since netmon started.
-    pub totals: Totals,
-    /// Of the last interval.
-    pub rates: Rates,
-    /// The kernel's counters at the last reading.
-    last: Totals,
-    /// Moved since the last reading.
-    delta: Totals,
-}
-
-impl Counter {
-    /// Takes the kernel's counters in; returns what was added.
-    pub fn read(&mut self, totals: Totals) -> Totals {
-        let delta = totals.since(&self.last);
-        self.last = totals;
-        self.totals += delta;
-        self.delta += delta;
-        delta
-    }
-
-    /// Turns what was added since the last tick into rates.
-    pub fn settle(&mut self, tick: &Tick) {
-        let moved = std::mem::take(&mut self.delta);
-        self.rates.tx = per_second(moved.tx_bytes, tick.elapsed);
-        self.rates.rx = per_second(moved.rx_bytes, tick.elapsed);
-        self.rates.smoothed = smooth(
-            self.rates.smoothed,
-            self.rates.tx + self.rates.rx,
-            tick.weight,
-        );
-    }
-}
 
 /// One process.
 #[derive(Debug, Clone)]
@@ -86,6 +49,15 @@ pub struct ProcessTable {
 impl ProcessTable {
     /// Takes a reading in.
     pub fn read(&mut self, sample: &Sample, tick: &Tick) {
+        // What was removed after the last reading, then what is there now: a
+        // process that moved bytes after its end has a new entry, from 0.
+        for id in &sample.removed_processes {
+            if let Some(state) = self.processes.get_mut(id) {
+                state.counter.restart();
+                state.leaving = false;
+                state.gone = Some((tick.sequence, tick.now.monotonic));
+            }
+        }
         for counters in &sample.processes {
             let state = self
                 .processes
@@ -103,12 +75,8 @@ impl ProcessTable {
                 state.identity = Arc::clone(&counters.identity);
             }
             state.exited |= counters.exited;
+            state.gone = None;
             self.bytes += state.counter.read(counters.totals).bytes();
-        }
-        for id in &sample.removed_processes {
-            if let Some(state) = self.processes.get_mut(id) {
-                state.gone = Some((tick.sequence, tick.now.monotonic));
-            }
         }
     }
 
@@ -129,7 +97,7 @@ impl ProcessTable {
         let removals = &mut self.removals;
         self.processes.retain(|id, state| {
             state.counter.settle(tick);
-            if state.exited && !state.leaving {
+            if state.exited && !state.leaving && state.gone.is_none() {
                 state.leaving = true;
                 removals.push(*id);
             }

@@ -194,3 +194,49 @@ impl Snapshot {
         self.processes.get(flow.process)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: Balance = Balance {
+        flows: 70,
+        lost: 20,
+        processes: 95,
+        totals: 100,
+        settled: 90,
+    };
+
+    #[test]
+    fn books_in_order_have_no_discrepancy() {
+        assert_eq!(Balance::default().discrepancy(), 0);
+        assert_eq!(SOUND.discrepancy(), 0);
+    }
+
+    #[test]
+    fn every_breach_is_told_with_its_size() {
+        // The last tick's bytes did not all reach the flows.
+        let late = Balance {
+            settled: 93,
+            ..SOUND
+        };
+        assert_eq!(late.discrepancy(), 3);
+        // More at the flows than at the processes.
+        let flows = Balance { flows: 80, ..SOUND };
+        assert_eq!(flows.discrepancy(), 5);
+        let lost = Balance { lost: 31, ..SOUND };
+        assert_eq!(lost.discrepancy(), 6);
+        // More at the processes than in all.
+        let processes = Balance {
+            processes: 107,
+            ..SOUND
+        };
+        assert_eq!(processes.discrepancy(), 7);
+        // The largest of several.
+        let all = Balance {
+            flows: 200,
+            ..processes
+        };
+        assert_eq!(all.discrepancy(), 113);
+    }
+}

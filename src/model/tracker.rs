@@ -11,9 +11,10 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::anomaly::{Anomaly, is_anomalous};
+use super::counter::Counter;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
 use super::flow_table::FlowTable;
-use super::process_table::{Counter, ProcessTable};
+use super::process_table::ProcessTable;
 use super::rate::Ema;
 use super::sample::{Moment, Sample};
 use super::snapshot::{
@@ -232,8 +233,8 @@ impl Tracker {
             rows.push(FlowRow {
                 key: *key,
                 process,
-                totals: state.totals,
-                rates: state.rates,
+                totals: state.counter.totals,
+                rates: state.counter.rates,
                 closed: state.ended,
                 anomalous: state.anomalous_since.is_some(),
             });
@@ -241,7 +242,7 @@ impl Tracker {
                 anomalies.push(Anomaly {
                     key: *key,
                     name: processes[process].identity.name.clone(),
-                    value: state.rates.smoothed,
+                    value: state.counter.rates.smoothed,
                     threshold: self.settings.threshold,
                     since,
                 });

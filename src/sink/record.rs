@@ -3,14 +3,15 @@
 //! Names and meanings of the fields are a contract; only how a [`Snapshot`]
 //! becomes one is decided here. Writes to nothing.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::filter::Filter;
-use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::filter::{Filter, Judge};
+use crate::model::flow::{Endpoint, FlowKey, Protocol, Totals};
 use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, Rates, Snapshot};
 
 /// Version of the record's layout.
@@ -125,7 +126,8 @@ impl<'a> Record<'a> {
     /// `protocols` and `loss` always speak of the whole machine, and the sums
     /// of unlisted processes are there only when nothing is filtered.
     pub fn new(snapshot: &'a Snapshot, filter: &Filter) -> Record<'a> {
-        let shown = filter.processes(snapshot);
+        let judge = filter.judge(snapshot);
+        let shown = judge.processes();
         let mut processes: Vec<ProcessRecord<'a>> = snapshot
             .processes
             .iter()
@@ -157,10 +159,10 @@ impl<'a> Record<'a> {
                 .flows
                 .iter()
                 .filter_map(|row| Some((row, snapshot.process_of(row)?)))
-                .filter(|(row, process)| filter.matches_flow(row, process))
+                .filter(|(row, _)| judge.shows(row))
                 .map(|(row, process)| flow(row, process))
                 .collect(),
-            anomalies: anomalies(snapshot, filter),
+            anomalies: anomalies(snapshot, &judge),
             loss: LossRecord {
                 untracked_flow_bytes: snapshot.loss.untracked_flow_bytes,
                 missed_events: snapshot.loss.missed_events,
@@ -232,25 +234,16 @@ fn flow<'a>(row: &FlowRow, process: &'a ProcessRow) -> FlowRecord<'a> {
     }
 }
 
-fn anomalies<'a>(snapshot: &'a Snapshot, filter: &Filter) -> Vec<AnomalyRecord<'a>> {
-    let shown = |row: &FlowRow| {
-        snapshot
-            .process_of(row)
-            .is_some_and(|process| filter.matches_flow(row, process))
-    };
-    let hidden: std::collections::HashSet<_> = if filter.is_empty() {
-        Default::default()
-    } else {
-        let anomalous = snapshot.flows.iter().filter(|row| row.anomalous);
-        anomalous
-            .filter(|row| !shown(row))
-            .map(|row| row.key)
-            .collect()
-    };
+fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord<'a>> {
+    let anomalous = snapshot.flows.iter().filter(|row| row.anomalous);
+    let shown: HashSet<FlowKey> = anomalous
+        .filter(|row| judge.shows(row))
+        .map(|row| row.key)
+        .collect();
     snapshot
         .anomalies
         .iter()
-        .filter(|anomaly| !hidden.contains(&anomaly.key))
+        .filter(|anomaly| shown.contains(&anomaly.key))
         .map(|anomaly| AnomalyRecord {
             kind: "rate",
             pid: anomaly.key.process.pid,

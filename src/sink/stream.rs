@@ -71,8 +71,13 @@ impl<W: Write> Stream<W> {
             write!(self.to, "{prefix},protocol,,,,{},,,,,", row.protocol)?;
             self.csv_numbers(&row.totals, &row.rates, false, false)?;
         }
-        let shown = self.filter.processes(snapshot);
-        for (row, _) in snapshot.processes.iter().zip(shown).filter(|(_, s)| *s) {
+        let judge = self.filter.judge(snapshot);
+        for (row, _) in snapshot
+            .processes
+            .iter()
+            .zip(judge.processes())
+            .filter(|(_, s)| *s)
+        {
             let name = quoted(&row.identity.name);
             let user = quoted(&row.identity.user);
             write!(
@@ -93,7 +98,7 @@ impl<W: Write> Stream<W> {
             let Some(process) = snapshot.process_of(row) else {
                 continue;
             };
-            if !self.filter.matches_flow(row, process) {
+            if !judge.shows(row) {
                 continue;
             }
             let (local, local_port) = csv_end(row.key.local);
@@ -164,12 +169,13 @@ impl<W: Write> Stream<W> {
             "\n{:>8} {:<16} {:<7} {:<28} {:<28} {:>13} {:>13} {:>12}",
             "PID", "NAME", "PROTO", "LOCAL", "REMOTE", "TX", "RX", "TOTAL"
         )?;
+        let judge = self.filter.judge(snapshot);
         let mut flows: Vec<_> = snapshot
             .flows
             .iter()
             .filter(|row| row.rates.tx + row.rates.rx > 0.0)
+            .filter(|row| judge.shows(row))
             .filter_map(|row| Some((row, snapshot.process_of(row)?)))
-            .filter(|(row, process)| self.filter.matches_flow(row, process))
             .collect();
         let speed = |rates: &Rates| rates.tx + rates.rx;
         flows.sort_by(|(a, _), (b, _)| {

@@ -149,7 +149,7 @@ fn choose_processes<'a>(
     filter: &'a Filter,
 ) -> impl Iterator<Item = Key> + 'a {
     let snapshot = sorter.snapshot;
-    let shown = (!filter.is_empty()).then(|| filter.processes(snapshot));
+    let shown = (!filter.is_empty()).then(|| filter.judge(snapshot).processes());
     let processes = (0..snapshot.processes.len())
         .filter(move |index| shown.as_ref().is_none_or(|shown| shown[*index]))
         .filter_map(|index| sorter.process(index));
@@ -170,16 +170,11 @@ fn choose_processes<'a>(
 
 fn choose_flows<'a>(sorter: &'a Sorter<'_>, filter: &'a Filter) -> impl Iterator<Item = Key> + 'a {
     let snapshot = sorter.snapshot;
-    let everything = filter.is_empty();
+    let judge = (!filter.is_empty()).then(|| filter.judge(snapshot));
     snapshot
         .flows
         .iter()
         .enumerate()
-        .filter(move |(_, flow)| {
-            everything
-                || snapshot
-                    .process_of(flow)
-                    .is_some_and(|process| filter.matches_flow(flow, process))
-        })
+        .filter(move |(_, flow)| judge.as_ref().is_none_or(|judge| judge.shows(flow)))
         .filter_map(|(index, _)| sorter.flow(index))
 }
