@@ -73,7 +73,7 @@ pub struct Common {
 #[command(next_help_heading = "Filters (repeat or separate by commas)")]
 pub struct FilterArgs {
     /// Only these process ids
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = pid)]
     pub pid: Vec<u32>,
     /// Only processes whose name contains this
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
@@ -85,7 +85,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub cgroup: Vec<String>,
     /// Only flows with this local or remote port, and their processes
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port)]
     pub port: Vec<u16>,
     /// Only flows of this protocol, and their processes
     #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = protocol)]
@@ -114,7 +114,7 @@ pub struct Stream {
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
     /// End after this many records
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
     /// End after this time: 10s, 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -175,6 +175,23 @@ fn alpha(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|alpha| *alpha > 0.0 && *alpha <= 1.0)
         .ok_or_else(|| format!("`{text}` is not a weight; accepted is above 0 and at most 1"))
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| format!("`{text}` is not a number of records; accepted are 1 and above"))
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a process id; accepted are numbers such as 4242"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a port; accepted are numbers up to 65535"))
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
