@@ -49,7 +49,7 @@ pub struct Common {
     pub threshold: f64,
     /// Flows the kernel keeps apart at a time (beyond it, bytes are counted without their flow)
     #[arg(long, value_name = "N", default_value_t = 10_240,
-          value_parser = clap::value_parser!(u32).range(64..=16_777_216))]
+          value_parser = max_flows)]
     pub max_flows: u32,
     /// Which hooks count
     #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
@@ -177,6 +177,13 @@ fn alpha(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("`{text}` is not a weight; accepted is above 0 and at most 1"))
 }
 
+fn max_flows(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|flows| (64..=16_777_216).contains(flows))
+        .ok_or_else(|| format!("`{text}` is not a number of flows; accepted are 64 to 16777216"))
+}
+
 fn count(text: &str) -> Result<u64, String> {
     text.parse()
         .ok()
@@ -228,7 +235,7 @@ mod tests {
             (["--alpha", "0"], ["`0`", "above 0"]),
             (["--threshold", "lots"], ["lots", "10MiB"]),
             (["--protocol", "tpc"], ["`tpc`", "tcp, udp"]),
-            (["--max-flows", "3"], ["3", "64..=16777216"]),
+            (["--max-flows", "3"], ["`3`", "64 to 16777216"]),
         ] {
             let error = Cli::try_parse_from(["netmon"].into_iter().chain(arguments)).unwrap_err();
             assert_eq!(error.exit_code(), 2);
