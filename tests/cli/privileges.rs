@@ -92,7 +92,7 @@ fn bpf_and_perfmon() -> anyhow::Result<()> {
         let mut traffic = Traffic::start(&Plan::udp("nmp-root", 120, 9))?;
         let moved = traffic.moved()?;
         let records = check_run(&live.interrupt()?.stdout)?;
-        check_moved(process(last(&records)?, traffic.pid()), moved, 9)?;
+        check_moved(process(last(&records)?, traffic.pid()), moved)?;
         traffic.reap()?;
     }
     let done = run(as_nobody(&binary, &["bpf", "perfmon"]).arg("doctor"))?;

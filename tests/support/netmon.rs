@@ -87,6 +87,13 @@ pub fn netmon<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Comman
     command
 }
 
+/// The same, with room for the flows of a machine that runs other things, too.
+pub fn roomy<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = netmon(arguments);
+    command.args(["--max-flows", "131072"]);
+    command
+}
+
 /// A shell command line in which `$NETMON` is the binary.
 pub fn shell(line: &str) -> Command {
     let mut command = Command::new("sh");

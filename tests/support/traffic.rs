@@ -3,7 +3,7 @@
 //! Owns both ends: the child's work ([`main`]) and the handle that starts, tells
 //! and reaps it. Knows nothing of netmon.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -94,6 +94,13 @@ impl Plan {
     }
 }
 
+/// Bytes sent and received, operations that sent and received: what the calls
+/// returned. A loaded machine drops datagrams, even on loopback.
+pub type Moved = [u64; 4];
+
+/// How long a datagram may take before it is taken for lost.
+const LOST: Duration = Duration::from_millis(300);
+
 /// A running generator; killed and reaped when dropped.
 pub struct Traffic {
     child: Child,
@@ -152,14 +159,16 @@ impl Traffic {
         Ok(writeln!(input, "go")?)
     }
 
-    /// Waits until all is moved; bytes sent (and received).
-    pub fn moved(&mut self) -> anyhow::Result<u64> {
-        Ok(self.line()?.parse()?)
+    /// Waits until all is moved.
+    pub fn moved(&mut self) -> anyhow::Result<Moved> {
+        let line = self.line()?;
+        let numbers: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+        let moved = Moved::try_from(numbers?).ok();
+        moved.with_context(|| format!("not four numbers: {line}"))
     }
 
-    /// Tells an endless one to stop, waits until it has, and keeps it alive no
-    /// longer; bytes sent (and received).
-    pub fn end(mut self) -> anyhow::Result<u64> {
+    /// Tells an endless one to stop, waits until it has, and lets it end.
+    pub fn end(mut self) -> anyhow::Result<Moved> {
         self.input = None;
         let moved = self.moved()?;
         self.child.wait()?;
@@ -210,16 +219,15 @@ pub fn main(words: &[String]) -> anyhow::Result<()> {
             over.store(true, Ordering::Relaxed);
         }
     });
-    let mut moved = 0;
     let mut left = plan.count;
     while left > 0 || plan.count == 0 && !over.load(Ordering::Relaxed) {
-        moved += pair.move_one()?;
+        pair.move_one()?;
         left = left.saturating_sub(1);
         if !plan.pause.is_zero() {
             std::thread::sleep(plan.pause);
         }
     }
-    println!("{moved}");
+    println!("{}", pair.moved.map(|number| number.to_string()).join(" "));
     watcher.join().map_err(|_| anyhow::anyhow!("no end"))
 }
 
@@ -232,6 +240,7 @@ struct Pair {
     ends: Ends,
     message: Vec<u8>,
     room: Vec<u8>,
+    moved: Moved,
 }
 
 impl Pair {
@@ -246,12 +255,14 @@ impl Pair {
             let (from, to) = (UdpSocket::bind(any)?, UdpSocket::bind(any)?);
             from.connect(to.local_addr()?)?;
             to.connect(from.local_addr()?)?;
+            to.set_read_timeout(Some(LOST))?;
             Ends::Udp(from, to)
         };
         Ok(Pair {
             ends,
             message: vec![b'n'; plan.size],
             room: vec![0; plan.size],
+            moved: [0; 4],
         })
     }
 
@@ -263,19 +274,41 @@ impl Pair {
         Ok((from.port(), to.port()))
     }
 
-    /// Sends one message and receives all of it.
-    fn move_one(&mut self) -> anyhow::Result<u64> {
+    /// Sends one message and receives all of it, if it arrives.
+    fn move_one(&mut self) -> anyhow::Result<()> {
+        let size = self.message.len();
         match &mut self.ends {
             Ends::Udp(from, to) => {
-                from.send(&self.message)?;
-                let length = to.recv(&mut self.room)?;
-                ensure!(length == self.message.len(), "cut to {length}");
+                let sent = from.send(&self.message)?;
+                count(&mut self.moved, 0, sent);
+                match to.recv(&mut self.room) {
+                    Ok(received) => count(&mut self.moved, 1, received),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ends::Tcp(from, to) => {
-                from.write_all(&self.message)?;
-                to.read_exact(&mut self.room)?;
+                let mut sent = 0;
+                while sent < size {
+                    let length = from.write(&self.message[sent..])?;
+                    count(&mut self.moved, 0, length);
+                    sent += length;
+                }
+                let mut received = 0;
+                while received < size {
+                    let length = to.read(&mut self.room[received..])?;
+                    ensure!(length > 0, "the connection ended");
+                    count(&mut self.moved, 1, length);
+                    received += length;
+                }
             }
         }
-        Ok(self.message.len() as u64)
+        Ok(())
     }
+}
+
+/// Counts one operation of direction 0 (sent) or 1 (received).
+fn count(moved: &mut Moved, direction: usize, bytes: usize) {
+    moved[direction] += bytes as u64;
+    moved[direction + 2] += 1;
 }
