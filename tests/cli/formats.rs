@@ -88,8 +88,8 @@ fn csv() -> anyhow::Result<()> {
     let rows = rows(&live.interrupt()?.stdout)?;
     let pid = traffic.pid().to_string();
     let of = |kind: &str| {
-        let mine = rows.iter().filter(|row| row[2] == kind && row[3] == pid);
-        mine.last()
+        let mut mine = rows.iter().filter(|row| row[2] == kind && row[3] == pid);
+        mine.next_back()
             .cloned()
             .with_context(|| format!("no {kind} row"))
     };

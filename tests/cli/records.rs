@@ -100,6 +100,8 @@ fn contract_under_traffic() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The sums hold with kernel threads listed, too. Whether any moves bytes is up to
+/// the machine: nothing here makes one.
 fn kernel_threads() -> anyhow::Result<()> {
     let arguments = ["stream", "--interval", "50ms", "--kernel-threads"];
     for record in busy(Live::start(&mut roomy(arguments))?)? {
