@@ -49,7 +49,7 @@ pub struct Common {
     pub threshold: f64,
     /// Flows the kernel keeps apart at a time (beyond it, bytes are counted without their flow)
     #[arg(long, value_name = "N", default_value_t = 10_240,
-          value_parser = clap::value_parser!(u32).range(64..=16_777_216))]
+          value_parser = max_flows)]
     pub max_flows: u32,
     /// Which hooks count
     #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
@@ -73,7 +73,7 @@ pub struct Common {
 #[command(next_help_heading = "Filters (repeat or separate by commas)")]
 pub struct FilterArgs {
     /// Only these process ids
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = pid)]
     pub pid: Vec<u32>,
     /// Only processes whose name contains this
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
@@ -85,7 +85,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     pub cgroup: Vec<String>,
     /// Only flows with this local or remote port, and their processes
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port)]
     pub port: Vec<u16>,
     /// Only flows of this protocol, and their processes
     #[arg(long, value_name = "PROTOCOL", value_delimiter = ',', value_parser = protocol)]
@@ -114,7 +114,7 @@ pub struct Stream {
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
     /// End after this many records
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
     /// End after this time: 10s, 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -177,6 +177,30 @@ fn alpha(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("`{text}` is not a weight; accepted is above 0 and at most 1"))
 }
 
+fn max_flows(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|flows| (64..=16_777_216).contains(flows))
+        .ok_or_else(|| format!("`{text}` is not a number of flows; accepted are 64 to 16777216"))
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| format!("`{text}` is not a number of records; accepted are 1 and above"))
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a process id; accepted are numbers such as 4242"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a port; accepted are numbers up to 65535"))
+}
+
 fn protocol(text: &str) -> Result<Protocol, String> {
     Protocol::from_name(text).ok_or_else(|| {
         let names: Vec<_> = Protocol::ALL.iter().map(|p| p.name()).collect();
@@ -211,7 +235,7 @@ mod tests {
             (["--alpha", "0"], ["`0`", "above 0"]),
             (["--threshold", "lots"], ["lots", "10MiB"]),
             (["--protocol", "tpc"], ["`tpc`", "tcp, udp"]),
-            (["--max-flows", "3"], ["3", "64..=16777216"]),
+            (["--max-flows", "3"], ["`3`", "64 to 16777216"]),
         ] {
             let error = Cli::try_parse_from(["netmon"].into_iter().chain(arguments)).unwrap_err();
             assert_eq!(error.exit_code(), 2);

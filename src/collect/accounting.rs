@@ -116,6 +116,8 @@ pub struct Accounting {
     links: Vec<Link>,
     programs: Vec<(&'static str, OwnedFd)>,
     pins: Vec<PathBuf>,
+    /// Directories made for the pins, inner ones first.
+    directories: Vec<PathBuf>,
 }
 
 impl Accounting {
@@ -131,7 +133,17 @@ impl Accounting {
         for &plan in &settings.plans {
             libbpf_log::clear();
             match load(plan, settings) {
-                Ok(accounting) => return Ok(accounting),
+                Ok(mut accounting) => {
+                    if let Some(directory) = &settings.pin {
+                        accounting.pin(directory)?;
+                    }
+                    return Ok(accounting);
+                }
+                // Another plan needs as much; where it then happened to fit, it
+                // would have taken the place of a better one unnoticed.
+                Err(error) if kind_of(&error) == Some(ErrorKind::OutOfMemory) => {
+                    return Err(explain(plan, error));
+                }
                 Err(error) => failure = Some(explain(plan, error)),
             }
         }
@@ -165,6 +177,10 @@ impl Drop for Accounting {
         for pin in &self.pins {
             // The file may have been removed by hand, which is what we want.
             let _ = fs::remove_file(pin);
+        }
+        for directory in &self.directories {
+            // One that somebody else uses by now is not empty, and stays.
+            let _ = fs::remove_dir(directory);
         }
     }
 }
@@ -216,17 +232,14 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
     let skeleton = open.load()?;
     let maps = maps_of(&skeleton)?;
     let (links, programs) = attach(plan, &skeleton)?;
-    let mut accounting = Accounting {
+    Ok(Accounting {
         plan,
         maps,
         links,
         programs,
         pins: Vec::new(),
-    };
-    if let Some(directory) = &settings.pin {
-        accounting.pin(directory)?;
-    }
-    Ok(accounting)
+        directories: Vec::new(),
+    })
 }
 
 fn maps_of(skeleton: &NetmonSkel<'_>) -> Result<Maps> {
@@ -280,6 +293,11 @@ fn attach(plan: Plan, skeleton: &NetmonSkel<'_>) -> Result<Attached> {
 
 impl Accounting {
     fn pin(&mut self, directory: &Path) -> Result<()> {
+        self.directories = directory
+            .ancestors()
+            .take_while(|part| !part.as_os_str().is_empty() && !part.exists())
+            .map(Path::to_path_buf)
+            .collect();
         fs::create_dir_all(directory).with_context(|| {
             format!(
                 "--pin {}: could not create it; it must lie on bpffs (`mount -t bpf bpf /sys/fs/bpf`)",
@@ -313,18 +331,26 @@ impl Accounting {
     }
 }
 
+/// What kind of error the kernel answered with, where it was the kernel.
+fn kind_of(error: &anyhow::Error) -> Option<ErrorKind> {
+    let error = error.downcast_ref::<libbpf_rs::Error>()?;
+    Some(error.kind())
+}
+
 /// Turns what the kernel answered into what a person can do about it.
 fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
     let kernel = capability::kernel_release();
-    let Some(kind) = error
-        .downcast_ref::<libbpf_rs::Error>()
-        .map(libbpf_rs::Error::kind)
-    else {
+    let Some(kind) = kind_of(&error) else {
         return error;
     };
     let advice = match kind {
         ErrorKind::OutOfMemory => {
             "the kernel refused memory for the maps; try a smaller --max-flows".to_owned()
+        }
+        ErrorKind::PermissionDenied if capability::in_user_namespace() => {
+            "not permitted to trace the kernel from within a user namespace (a rootless \
+             container?); run netmon outside of it, as root"
+                .to_owned()
         }
         ErrorKind::PermissionDenied => format!(
             "the kernel refused the programs; lockdown is {}, and `netmon doctor` tells what else \

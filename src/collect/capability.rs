@@ -45,6 +45,17 @@ fn missing_of(effective: u64) -> Vec<&'static str> {
         .collect()
 }
 
+/// True inside a user namespace other than the first, such as a rootless
+/// container: capabilities held there count for nothing towards tracing.
+pub fn in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_whole(&map))
+}
+
+/// True for the map of the first user namespace: every id, each as itself.
+fn is_whole(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// True if the kernel was built with type information (CONFIG_DEBUG_INFO_BTF).
 pub fn has_btf() -> bool {
     Path::new(BTF).exists()
@@ -67,6 +78,12 @@ pub fn lockdown() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_first_user_namespace_has_every_id() {
+        assert!(is_whole("         0          0 4294967295\n"));
+        assert!(!is_whole("         0       1000          1\n"));
+    }
 
     #[test]
     fn sys_admin_stands_for_both() {

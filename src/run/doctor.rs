@@ -3,11 +3,12 @@
 //! Each engine is probed by loading it, never by the kernel's version.
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::VERBOSE_LINES;
+use super::{VERBOSE_LINES, written};
 use crate::cli::Doctor;
 use crate::collect::accounting::{Accounting, Plan, Settings};
 use crate::collect::{capability, libbpf_log};
@@ -22,94 +23,110 @@ enum Verdict {
 
 /// Prints the findings; the exit code is 1 if the default engine cannot run.
 pub fn run(options: &Doctor) -> Result<ExitCode> {
-    println!(
+    written(examine(&mut io::stdout().lock(), options.verbose))
+}
+
+fn examine(to: &mut impl Write, verbose: bool) -> io::Result<ExitCode> {
+    writeln!(
+        to,
         "netmon {} on Linux {}",
         env!("CARGO_PKG_VERSION"),
         capability::kernel_release()
-    );
+    )?;
     let missing = capability::missing();
     let capable = missing.is_empty();
-    if capable {
-        say(Verdict::Good, "privileges", "CAP_BPF and CAP_PERFMON");
+    if capable && capability::in_user_namespace() {
+        let text = "CAP_BPF and CAP_PERFMON, but in a user namespace, where they count for \
+                    nothing: run netmon outside of it (a rootless container?), as root";
+        say(to, Verdict::Note, "privileges", text)?;
+    } else if capable {
+        say(to, Verdict::Good, "privileges", "CAP_BPF and CAP_PERFMON")?;
     } else {
         let text = format!(
             "{} missing: run with sudo, or `setcap cap_bpf,cap_perfmon=ep $(command -v netmon)`",
             missing.join(" and ")
         );
-        say(Verdict::Bad, "privileges", &text);
+        say(to, Verdict::Bad, "privileges", &text)?;
     }
     let btf = capability::has_btf();
     if btf {
-        say(Verdict::Good, "kernel types (BTF)", capability::BTF);
+        say(to, Verdict::Good, "kernel types (BTF)", capability::BTF)?;
     } else {
         let text = "missing: use a kernel built with CONFIG_DEBUG_INFO_BTF=y";
-        say(Verdict::Bad, "kernel types (BTF)", text);
+        say(to, Verdict::Bad, "kernel types (BTF)", text)?;
     }
     match capability::lockdown().as_deref() {
-        None | Some("none") => say(Verdict::Good, "lockdown", "off"),
+        None | Some("none") => say(to, Verdict::Good, "lockdown", "off")?,
         Some("confidentiality") => say(
+            to,
             Verdict::Bad,
             "lockdown",
             "confidentiality: kernel memory must not be read; boot with lockdown=integrity or none",
-        ),
+        )?,
         Some(level) => say(
+            to,
             Verdict::Good,
             "lockdown",
             &format!("{level}: does not hinder netmon"),
-        ),
+        )?,
     }
-    say(Verdict::Good, "tracefs, perf events, kprobes", "not needed");
+    say(
+        to,
+        Verdict::Good,
+        "tracefs, perf events, kprobes",
+        "not needed",
+    )?;
     let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable");
     match jit.as_deref().map(str::trim) {
         Ok("0") => say(
+            to,
             Verdict::Note,
             "BPF JIT",
             "off, so each event costs several times as much: `sysctl net.core.bpf_jit_enable=1`",
-        ),
-        Ok(_) => say(Verdict::Good, "BPF JIT", "on"),
-        Err(_) => say(Verdict::Note, "BPF JIT", "state not readable"),
+        )?,
+        Ok(_) => say(to, Verdict::Good, "BPF JIT", "on")?,
+        Err(_) => say(to, Verdict::Note, "BPF JIT", "state not readable")?,
     }
     if is_bpffs_mounted() {
-        say(Verdict::Good, "bpffs", "mounted: --pin works");
+        say(to, Verdict::Good, "bpffs", "mounted: --pin works")?;
     } else {
         let text = "not mounted; only --pin needs it: `mount -t bpf bpf /sys/fs/bpf`";
-        say(Verdict::Note, "bpffs", text);
+        say(to, Verdict::Note, "bpffs", text)?;
     }
 
     let mut usable = false;
     if capable && btf {
-        let residual = probe(Plan::Residual, "engine syscall", options.verbose);
+        let residual = probe(to, Plan::Residual, "engine syscall", verbose)?;
         if !residual {
-            let enter_exit = probe(
-                Plan::EnterExit,
-                "engine syscall, entry and exit only",
-                options.verbose,
-            );
-            usable |= enter_exit;
+            let what = "engine syscall, entry and exit only";
+            usable |= probe(to, Plan::EnterExit, what, verbose)?;
         }
         usable |= residual;
-        probe(Plan::Socket, "engine socket", options.verbose);
+        probe(to, Plan::Socket, "engine socket", verbose)?;
     }
     if usable {
-        println!("netmon can run: `netmon`");
+        writeln!(to, "netmon can run: `netmon`")?;
         Ok(ExitCode::SUCCESS)
     } else {
-        println!("netmon cannot run until the lines marked with [!!] are mended");
+        writeln!(
+            to,
+            "netmon cannot run until the lines marked with [!!] are mended"
+        )?;
         Ok(ExitCode::FAILURE)
     }
 }
 
-fn say(verdict: Verdict, what: &str, text: &str) {
+fn say(to: &mut impl Write, verdict: Verdict, what: &str, text: &str) -> io::Result<()> {
     let mark = match verdict {
         Verdict::Good => "[ok]",
         Verdict::Note => "[--]",
         Verdict::Bad => "[!!]",
     };
-    println!("{mark} {what}: {text}");
+    writeln!(to, "{mark} {what}: {text}")
 }
 
 /// Loads and attaches one plan, and lets it go again.
-fn probe(plan: Plan, what: &str, verbose: bool) -> bool {
+fn probe(to: &mut impl Write, plan: Plan, what: &str, verbose: bool) -> io::Result<bool> {
     let settings = Settings {
         plans: vec![plan],
         max_flows: 1024,
@@ -118,11 +135,11 @@ fn probe(plan: Plan, what: &str, verbose: bool) -> bool {
     match Accounting::open(&settings) {
         Ok(_) => {
             let engine = plan.engine();
-            say(Verdict::Good, what, engine.method);
+            say(to, Verdict::Good, what, engine.method)?;
             for blind in engine.blind_spots {
-                println!("       not counted or not known: {blind}");
+                writeln!(to, "       not counted or not known: {blind}")?;
             }
-            true
+            Ok(true)
         }
         Err(error) => {
             // A machine without the socket engine is still fully usable.
@@ -131,13 +148,13 @@ fn probe(plan: Plan, what: &str, verbose: bool) -> bool {
             } else {
                 Verdict::Bad
             };
-            say(verdict, what, &format!("{error:#}"));
+            say(to, verdict, what, &format!("{error:#}"))?;
             if verbose {
                 for line in libbpf_log::last_lines(VERBOSE_LINES) {
-                    println!("       {line}");
+                    writeln!(to, "       {line}")?;
                 }
             }
-            false
+            Ok(false)
         }
     }
 }

@@ -5,8 +5,10 @@ mod doctor;
 mod stream;
 mod top;
 
+use std::io;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 
 use crate::cli::{Cli, Command, Common, EngineChoice};
@@ -38,6 +40,17 @@ pub fn main() -> ExitCode {
             // One line, whatever the causes hold.
             eprintln!("netmon: {}", format!("{error:#}").replace('\n', " "));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What came of writing to standard output: a reader that has seen enough
+/// (`| head`) is a quiet end.
+fn written(result: io::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        result => {
+            result.context("could not write to standard output; make room there or write elsewhere")
         }
     }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::sampler_settings;
+use super::{sampler_settings, written};
 use crate::cli;
 use crate::feed::Feed;
 use crate::model::ended::Ended;
@@ -43,22 +43,22 @@ pub fn run(options: &cli::Stream) -> Result<ExitCode> {
         .duration
         .and_then(|length| start.checked_add(length));
     let mut due = start;
-    let mut written = 0;
+    let mut count = 0;
     loop {
         due = next(due, &feed);
         let over = end.is_some_and(|end| due >= end);
         let stopped = feed.sleep_until(end.map_or(due, |end| due.min(end)));
-        let last = stopped || over || options.count == Some(written + 1);
+        let last = stopped || over || options.count == Some(count + 1);
         if last {
             let snapshot = ended.complete(&*sampler.finish()?);
-            return finish(stream.write(&snapshot));
+            return written(stream.write(&snapshot).map(|()| ExitCode::SUCCESS));
         }
         let snapshot = sampler.step()?;
         ended.absorb(&snapshot);
         if let Err(error) = stream.write(&snapshot) {
-            return finish(Err(error));
+            return written(Err(error));
         }
-        written += 1;
+        count += 1;
     }
 }
 
@@ -70,16 +70,6 @@ fn next(due: Instant, feed: &Feed) -> Instant {
         due
     } else {
         now + feed.interval()
-    }
-}
-
-/// A closed pipe (`| head`) is a quiet end.
-fn finish(result: io::Result<()>) -> Result<ExitCode> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("could not write to standard output")
-        }
-        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -1,4 +1,5 @@
 //! Where snapshots go besides the screen.
 
+mod books;
 pub mod record;
 pub mod stream;

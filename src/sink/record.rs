@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::model::filter::{Filter, Judge};
 use crate::model::flow::{Endpoint, FlowKey, Protocol, Totals};
-use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, Rates, Snapshot};
+use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, ProtocolRow, Rates, Snapshot};
 
 /// Version of the record's layout.
 pub const SCHEMA: u32 = 1;
@@ -122,10 +122,11 @@ fn port(end: Option<Endpoint>) -> Option<u16> {
 }
 
 impl<'a> Record<'a> {
-    /// The record of `snapshot` with the rows that `filter` lets through.
+    /// The record of `snapshot` with the rows that `filter` lets through, and
+    /// with `protocols` that balance with its processes (see `books`).
     /// `protocols` and `loss` always speak of the whole machine, and the sums
     /// of unlisted processes are there only when nothing is filtered.
-    pub fn new(snapshot: &'a Snapshot, filter: &Filter) -> Record<'a> {
+    pub fn new(snapshot: &'a Snapshot, protocols: &[ProtocolRow], filter: &Filter) -> Record<'a> {
         let judge = filter.judge(snapshot);
         let shown = judge.processes();
         let mut processes: Vec<ProcessRecord<'a>> = snapshot
@@ -144,8 +145,7 @@ impl<'a> Record<'a> {
             time: time(snapshot.at.wall),
             interval_seconds: (snapshot.interval.as_secs_f64() * 1e4).round() / 1e4,
             engine: snapshot.engine.name,
-            protocols: snapshot
-                .protocols
+            protocols: protocols
                 .iter()
                 .map(|row| ProtocolRecord {
                     protocol: row.protocol,

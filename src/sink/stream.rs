@@ -4,10 +4,11 @@
 
 use std::io::{self, Write};
 
+use super::books::Books;
 use super::record::{Record, time};
 use crate::model::filter::Filter;
 use crate::model::flow::{Endpoint, Totals};
-use crate::model::snapshot::{Rates, Snapshot};
+use crate::model::snapshot::{ProtocolRow, Rates, Snapshot};
 use crate::model::units::{self, Unit};
 
 /// What a record looks like.
@@ -31,6 +32,7 @@ pub struct Stream<W: Write> {
     to: W,
     format: Format,
     filter: Filter,
+    books: Books,
     started: bool,
 }
 
@@ -41,6 +43,7 @@ impl<W: Write> Stream<W> {
             to,
             format,
             filter,
+            books: Books::default(),
             started: false,
         }
     }
@@ -50,24 +53,26 @@ impl<W: Write> Stream<W> {
     /// # Errors
     /// Those of the writer; `BrokenPipe` means the reader has seen enough.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let protocols = self.books.protocols(snapshot);
         match self.format {
             Format::Json => {
-                serde_json::to_writer(&mut self.to, &Record::new(snapshot, &self.filter))?;
+                let record = Record::new(snapshot, &protocols, &self.filter);
+                serde_json::to_writer(&mut self.to, &record)?;
                 writeln!(self.to)?;
             }
-            Format::Csv => self.csv(snapshot)?,
+            Format::Csv => self.csv(snapshot, &protocols)?,
             Format::Text => self.text(snapshot)?,
         }
         self.started = true;
         self.to.flush()
     }
 
-    fn csv(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+    fn csv(&mut self, snapshot: &Snapshot, protocols: &[ProtocolRow]) -> io::Result<()> {
         if !self.started {
             writeln!(self.to, "{CSV_HEADER}")?;
         }
         let prefix = format!("{},{}", time(snapshot.at.wall), snapshot.sequence);
-        for row in &snapshot.protocols {
+        for row in protocols {
             write!(self.to, "{prefix},protocol,,,,{},,,,,", row.protocol)?;
             self.csv_numbers(&row.totals, &row.rates, false, false)?;
         }

@@ -1,0 +1,193 @@
+//! `netmon stream` in CSV and as text.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use libtest_mimic::Trial;
+
+use crate::netmon::{Live, roomy};
+use crate::traffic::{Plan, Traffic};
+use crate::trial::root;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        root("formats::csv", csv),
+        root("formats::csv_of_a_filter", csv_of_a_filter),
+        root("formats::text", text),
+    ]
+}
+
+const HEADER: &str = "time,sequence,kind,pid,name,user,protocol,local_address,local_port,\
+remote_address,remote_port,tx_bytes,rx_bytes,tx_operations,rx_operations,tx_rate,rx_rate,\
+smoothed_rate,ended,anomalous";
+
+/// The fields of one line (RFC 4180).
+fn fields(line: &str) -> anyhow::Result<Vec<String>> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let field = fields.last_mut().context("no field")?;
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                field.push('"');
+            }
+            '"' if quoted || field.is_empty() => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            _ => field.push(character),
+        }
+    }
+    ensure!(!quoted, "an open quote: {line}");
+    Ok(fields)
+}
+
+/// The rows of a run as fields, all with as many columns as the header has.
+fn rows(output: &str) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut lines = output.lines();
+    ensure!(lines.next() == Some(HEADER), "header: {output}");
+    let columns = HEADER.split(',').count();
+    lines
+        .map(|line| {
+            let fields = fields(line)?;
+            ensure!(fields.len() == columns, "{} columns: {line}", fields.len());
+            ensure!(
+                ["protocol", "process", "flow"].contains(&fields[2].as_str()),
+                "what is `{}`: {line}",
+                fields[2]
+            );
+            for number in &fields[11..18] {
+                number
+                    .parse::<f64>()
+                    .with_context(|| format!("`{number}` in {line}"))?;
+            }
+            for flag in &fields[18..] {
+                flag.parse::<bool>()
+                    .with_context(|| format!("`{flag}` in {line}"))?;
+            }
+            Ok(fields)
+        })
+        .collect()
+}
+
+const AWKWARD: &str = "nmc, \"q\" 'x";
+
+fn csv() -> anyhow::Result<()> {
+    let arguments = ["stream", "--format", "csv", "--interval", "100ms"];
+    let mut live = Live::start(&mut roomy(arguments))?;
+    live.line()?;
+    let mut traffic = Traffic::start(&Plan::udp(AWKWARD, 50, 20))?;
+    let moved = traffic.moved()?.map(|number| number.to_string());
+    // Two intervals on, it is in a record.
+    let sequence = |line: &str| line.split(',').nth(1).and_then(|it| it.parse::<u64>().ok());
+    let mut seen = 0;
+    let first = sequence(&live.line()?).unwrap_or(0);
+    while seen < first + 2 {
+        seen = sequence(&live.line()?).unwrap_or(0);
+    }
+    let rows = rows(&live.interrupt()?.stdout)?;
+    let pid = traffic.pid().to_string();
+    let of = |kind: &str| {
+        let mut mine = rows.iter().filter(|row| row[2] == kind && row[3] == pid);
+        mine.next_back()
+            .cloned()
+            .with_context(|| format!("no {kind} row"))
+    };
+    let process = of("process")?;
+    ensure!(process[4] == AWKWARD, "name: {process:?}");
+    ensure!(process[6..11].iter().all(String::is_empty), "{process:?}");
+    ensure!(process[11..15] == moved, "{process:?}");
+    let flow = of("flow")?;
+    ensure!(flow[4] == AWKWARD && flow[6] == "udp", "{flow:?}");
+    ensure!(flow[7] == "127.0.0.1" && flow[9] == "127.0.0.1", "{flow:?}");
+    let ports = [traffic.ports.0, traffic.ports.1].map(|port| port.to_string());
+    ensure!(
+        ports.contains(&flow[8]) && ports.contains(&flow[10]),
+        "{flow:?}"
+    );
+    let protocol = rows.iter().find(|row| row[2] == "protocol");
+    let protocol = protocol.context("no protocol row")?;
+    ensure!(protocol[3..6].iter().all(String::is_empty), "{protocol:?}");
+    // Every record's sums agree here, too.
+    let last = rows.last().context("no rows")?[1].parse()?;
+    for sequence in 1..=last {
+        let sum = |kind: &str, column: usize| -> u64 {
+            rows.iter()
+                .filter(|row| row[2] == kind && row[1] == sequence.to_string())
+                .filter_map(|row| row[column].parse::<u64>().ok())
+                .sum()
+        };
+        for column in 11..15 {
+            let (processes, protocols) = (sum("process", column), sum("protocol", column));
+            ensure!(processes == protocols, "record {sequence}, column {column}");
+        }
+    }
+    traffic.reap()
+}
+
+fn csv_of_a_filter() -> anyhow::Result<()> {
+    let mut traffic = Traffic::prepare(&Plan::udp("nmc-mine", 50, 20))?;
+    let mut live = Live::start(
+        roomy(["stream", "--format", "csv", "--interval", "100ms"])
+            .args(["--pid", &traffic.pid().to_string()]),
+    )?;
+    live.line()?;
+    std::thread::sleep(Duration::from_millis(500));
+    traffic.go()?;
+    traffic.moved()?;
+    let rows = rows(&live.interrupt()?.stdout)?;
+    let pid = traffic.pid().to_string();
+    let mut others = rows
+        .iter()
+        .filter(|row| row[2] != "protocol" && row[3] != pid);
+    ensure!(others.next().is_none(), "rows of others: {rows:?}");
+    ensure!(rows.iter().any(|row| row[3] == pid), "no row: {rows:?}");
+    traffic.reap()
+}
+
+fn text() -> anyhow::Result<()> {
+    let traffic = Traffic::start(&Plan::endless("nmc-text", 400, Duration::from_millis(1)))?;
+    let mut live = Live::start(
+        roomy([
+            "stream",
+            "--format",
+            "text",
+            "--interval",
+            "100ms",
+            "--threshold",
+            "10KB",
+        ])
+        .args(["--name", "nmc-text"]),
+    )?;
+    // Above the threshold only once the smoothed rate has risen.
+    let row = loop {
+        let line = live.line()?;
+        if line.contains("nmc-text") && line.trim_end().ends_with('!') {
+            break line;
+        }
+    };
+    let words: Vec<&str> = row.split_whitespace().collect();
+    ensure!(words[0] == traffic.pid().to_string(), "{row}");
+    ensure!(words[1..3] == ["nmc-text", "udp"], "{row}");
+    let output = live.interrupt()?.stdout;
+    let mut lines = output.lines();
+    let (first, second) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    for word in [
+        "tx ",
+        "rx ",
+        "total",
+        "processes",
+        "flows",
+        "engine syscall",
+    ] {
+        ensure!(first.contains(word), "`{word}` is not in: {first}");
+    }
+    let titles: Vec<&str> = second.split_whitespace().collect();
+    let expected = [
+        "PID", "NAME", "PROTO", "LOCAL", "REMOTE", "TX", "RX", "TOTAL",
+    ];
+    ensure!(titles == expected, "{second}");
+    ensure!(output.ends_with("\n\n"), "no empty line after a record");
+    traffic.end()?;
+    Ok(())
+}
