@@ -159,16 +159,17 @@ impl Monitor {
         start.elapsed()
     }
 
+    /// CPU time of all threads; the scheduler counts it in ns (schedstat), where
+    /// `/proc/PID/stat` samples it a hundred times a second.
     fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("alive");
-        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<f64>().expect("a number"))
-            .sum();
-        ticks / 100.0
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("alive");
+        let nanoseconds = threads.map(|thread| {
+            let path = thread.expect("a thread").path().join("schedstat");
+            let text = fs::read_to_string(path).expect("the kernel keeps schedstat");
+            let first = text.split_whitespace().next().expect("a number");
+            first.parse::<f64>().expect("a number")
+        });
+        nanoseconds.sum::<f64>() / 1e9
     }
 
     fn resident_megabytes(&self) -> f64 {

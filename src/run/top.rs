@@ -56,20 +56,22 @@ pub fn run(options: &Common) -> Result<ExitCode> {
 /// Steps once per interval and publishes, until asked to stop.
 fn sample(mut sampler: Sampler, feed: &Feed) {
     let mut last = Instant::now();
-    let mut wait = FIRST.min(feed.interval());
+    let mut due = last + FIRST.min(feed.interval());
     loop {
-        if feed.sleep_until(last + wait) {
+        if feed.sleep_until(due) {
             feed.end(None);
             return;
         }
         let now = Instant::now();
-        wait = feed.interval();
-        // The interval was changed meanwhile: the reading may not be due yet.
-        if now < last + wait && last.elapsed() > FIRST {
-            sampler.set_interval(wait);
+        let interval = feed.interval();
+        sampler.set_interval(interval);
+        if now < due {
+            // Woken by a change of the interval, which counts from the last reading.
+            due = last + interval;
             continue;
         }
         last = now;
+        due = now + interval;
         match sampler.step() {
             Ok(snapshot) => feed.publish(snapshot),
             Err(error) => {
