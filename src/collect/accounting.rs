@@ -357,9 +357,9 @@ fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
              is needed",
             capability::lockdown().unwrap_or_else(|| "off".to_owned())
         ),
-        _ if plan == Plan::Socket => format!(
-            "--engine socket needs the tracepoints sock_send_length and sock_recv_length of Linux \
-             6.3 (this is {kernel}); use --engine syscall, or see -v"
+        _ if libbpf_log::mentions("'sock_send_length'") => format!(
+            "the tracepoints sock_send_length and sock_recv_length are missing, which Linux has \
+             since 6.3 (this is {kernel}); --engine syscall does without them"
         ),
         _ => format!(
             "kernel {kernel} did not accept netmon's programs (6.1 to 6.18 are known to); -v shows \

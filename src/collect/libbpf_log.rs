@@ -30,6 +30,14 @@ pub fn clear() {
     WORDS.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
+/// True if `word` was said.
+pub fn mentions(word: &str) -> bool {
+    WORDS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .contains(word)
+}
+
 /// The last `count` lines that were collected.
 pub fn last_lines(count: usize) -> Vec<String> {
     let words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);

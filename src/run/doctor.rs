@@ -142,11 +142,11 @@ fn probe(to: &mut impl Write, plan: Plan, what: &str, verbose: bool) -> io::Resu
             Ok(true)
         }
         Err(error) => {
-            // A machine without the socket engine is still fully usable.
-            let verdict = if plan == Plan::Socket {
-                Verdict::Note
-            } else {
+            // Entry and exit alone are enough to run, and are probed where the rest fails.
+            let verdict = if plan == Plan::EnterExit {
                 Verdict::Bad
+            } else {
+                Verdict::Note
             };
             say(to, verdict, what, &format!("{error:#}"))?;
             if verbose {
