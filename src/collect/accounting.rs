@@ -142,9 +142,9 @@ impl Accounting {
                 // Another plan needs as much; where it then happened to fit, it
                 // would have taken the place of a better one unnoticed.
                 Err(error) if kind_of(&error) == Some(ErrorKind::OutOfMemory) => {
-                    return Err(explain(plan, error));
+                    return Err(explain(error));
                 }
-                Err(error) => failure = Some(explain(plan, error)),
+                Err(error) => failure = Some(explain(error)),
             }
         }
         Err(failure.unwrap_or_else(|| anyhow!("no engine was asked for")))
@@ -338,7 +338,7 @@ fn kind_of(error: &anyhow::Error) -> Option<ErrorKind> {
 }
 
 /// Turns what the kernel answered into what a person can do about it.
-fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
+fn explain(error: anyhow::Error) -> anyhow::Error {
     let kernel = capability::kernel_release();
     let Some(kind) = kind_of(&error) else {
         return error;
