@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which syscalls matter, and what a thread inside one of them leaves behind
  * (its stash) for the socket layer and for the call's exit.
@@ -38,7 +38,7 @@ struct stash {
 	__u64 extra;    /* user: optlen or addrlen; sendto: the address's length */
 	__u64 tx_bytes; /* counted by the socket layer */
 	__u64 rx_bytes;
-	struct sock *sk;     /* taken at entry: the fd may name another file at exit */
+	struct sock *sk;     /* where the exit will ask: the fd may name another file then */
 	struct sock *sk_out; /* splice: where it goes */
 	__u32 deferred;      /* 1: a datagram whose peer only the exit knows */
 	__u32 room;          /* for the peer's address, before the kernel overwrote it */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The maps, and adding to them: each byte once to the protocol, once to the
  * process, once to the flow, in this order. A reader that goes the other way
@@ -110,6 +110,9 @@ static __always_inline void add(struct totals *to, __u64 bytes, __u64 operations
 		to->rx_operations += operations;
 	}
 }
+
+/* Half the silence after which a flow may leave the map (IDLE_UNDER_PRESSURE). */
+#define ALONE_NS 500000000ULL
 
 /*
  * Counters of the current process. Its other threads (io_uring workers are
@@ -223,6 +226,7 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 	struct totals *totals;
 	struct losses *lost;
 	__u64 now = now_ns();
+	__u32 slot;
 
 	process_key.start_ns = task->group_leader->start_boottime;
 	process_key.tgid = task->tgid;
@@ -239,7 +243,13 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 		traffic = bpf_map_lookup_elem(&traffic_map, key);
 	}
 
-	process = process_in(traffic ? traffic->slot : slot_of(&process_key));
+	slot = traffic ? traffic->slot : 0;
+	if (!slot) {
+		slot = slot_of(&process_key);
+		if (traffic)
+			traffic->slot = slot;
+	}
+	process = process_in(slot);
 	if (process) {
 		if (process->exec_id != task->self_exec_id)
 			describe(process, task);
@@ -252,6 +262,11 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 	}
 
 	if (traffic) {
+		/*
+		 * User space may be taking out a flow that is closed or was silent for
+		 * a second: a plain add could then write into the entry's next owner.
+		 */
+		alone = alone && !is_closed && now - traffic->last_ns < ALONE_NS;
 		traffic->last_ns = now;
 		if (is_closed)
 			traffic->flags = TRAFFIC_CLOSED;

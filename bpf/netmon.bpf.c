@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Counts every payload byte a process moves through a socket, once.
  *
@@ -34,7 +34,8 @@ static __always_inline __u32 room_for_source(const struct stash *stash)
 
 	if (stash->call == CALL_RECVFROM && stash->address)
 		bpf_probe_read_user(&room, sizeof(room), (void *)stash->extra);
-	else if (stash->call == CALL_RECVMSG)
+	else if (stash->call == CALL_RECVMSG || stash->call == CALL_RECVMMSG)
+		/* All messages of a recvmmsg are taken to have as much as the first. */
 		room = name_of(stash->address).length;
 	return room;
 }
@@ -121,6 +122,12 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
+/* The calls of which the socket layer, where it counts, sees every byte. */
+static __always_inline bool is_socket_call(enum call call)
+{
+	return call != CALL_SPLICE && call != CALL_SENDFILE && call != CALL_ZEROCOPY_RECEIVE;
+}
+
 /* Where a datagram that is being sent goes, if the process named it. */
 static __always_inline struct name destination(const struct stash *stash)
 {
@@ -179,8 +186,9 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 				set_peer(&key.connection, destination(stash),
 					 sk->__sk_common.skc_family == AF_INET);
 			} else if (!has_peer(&key.connection) && source_comes_later(stash)) {
+				if (!stash->deferred)
+					stash->room = room_for_source(stash);
 				stash->deferred = 1;
-				stash->room = room_for_source(stash);
 				stash->socket.network_namespace = namespace_of(sk, true);
 				stash->socket.connection = key.connection;
 				return 0;
@@ -264,6 +272,7 @@ static long count_message(__u32 index, struct messages *messages)
 	struct stash *stash = messages->stash;
 	__u64 at = stash->address + index * sizeof(struct user_mmsghdr);
 	struct flow_key key = {};
+	struct name name;
 	__u32 length = 0;
 
 	if (bpf_probe_read_user(&length, sizeof(length),
@@ -272,8 +281,11 @@ static long count_message(__u32 index, struct messages *messages)
 	if (!length)
 		return 0;
 	key.connection = stash->socket.connection;
-	if (!messages->is_stream && (messages->tx || !has_peer(&key.connection)))
-		set_peer(&key.connection, name_of(at), messages->is_v4);
+	name = name_of(at);
+	if (!messages->tx)
+		name.length = has_peer(&key.connection) ? 0 : stash->room;
+	if (!messages->is_stream)
+		set_peer(&key.connection, name, messages->is_v4);
 	count_at_exit(&key, stash->sk, stash, length, 1, messages->tx);
 	return 0;
 }
@@ -360,6 +372,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	stash->call = CALL_NONE;
 	if (stash->flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	if (socket_layer_counts && !stash->deferred && is_socket_call(call))
 		return 0;
 	if (call == CALL_ZEROCOPY_RECEIVE)
 		ret = ret == 0 ? zerocopy_bytes(stash) : 0;

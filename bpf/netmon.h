@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The wire between the kernel programs and user space: keys, values, limits.
  *
@@ -42,9 +42,9 @@ enum process_flags {
 };
 
 #define NETMON_COMM_LENGTH 16
-/* Processes that can be told apart between two readings. */
+/* Processes with a row: those alive, and those that ended since the last reading. */
 #define NETMON_MAX_PROCESSES 16384
-/* Connections that can close between two readings: 64 bytes each. */
+/* Connections that can close between two readings: 56 bytes each. */
 #define NETMON_CLOSED_BYTES (1 << 20)
 
 /* A process: no two ever have the same key, whatever happens to PIDs. */
@@ -61,7 +61,8 @@ struct process_key {
  * of every event. So a key holds as much of the process's start and of the
  * namespace's number as its 48 bytes have room for; the rest is in the value.
  * Two flows could only be taken for one if a PID came back exactly a multiple
- * of 2^32 ns after its last start, with the same connection.
+ * of 2^32 ns after its last start, or one process used two of more than 65,536
+ * namespaces, with the same connection.
  */
 struct connection {
 	__u32 local_address[4];
@@ -96,7 +97,7 @@ struct totals {
 /* traffic_map */
 struct traffic {
 	struct totals totals;
-	__u64 last_ns; /* since boot, to the tick */
+	__u64 last_ns; /* since boot, to the tick; for whoever reads the pinned map */
 	__u32 flags;
 	__u32 slot; /* 1 + index of the process in pid_stats, 0: not known */
 	__u64 start_ns; /* of the process */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From a socket, a file descriptor or a sockaddr to the parts of a flow key.
  *
@@ -179,7 +179,7 @@ __noinline int read_peer(struct connection *to, __u64 address, __u32 length, __u
 	/* udp_sendmsg takes AF_UNSPEC for AF_INET. */
 	if (from.family == AF_INET || (from.family == AF_UNSPEC && is_v4)) {
 		set_mapped(to->remote_address, from.v4);
-	} else if (from.family == AF_INET6) {
+	} else if (from.family == AF_INET6 && length >= 24) {
 		if (bpf_probe_read_user(&from, sizeof(from), (void *)address))
 			return 0;
 		__builtin_memcpy(to->remote_address, from.v6, sizeof(from.v6));

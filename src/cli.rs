@@ -38,7 +38,7 @@ pub enum Command {
 /// Options that `top` and `stream` share.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Time between two readings of the kernel, 50ms to 1h
+    /// Time between two readings of the kernel, 50ms to 1m
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = interval)]
     pub interval: Duration,
     /// Weight of the newest interval in the smoothed rate, above 0 and at most 1
@@ -163,10 +163,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
-    if (Duration::from_millis(50)..=Duration::from_secs(3600)).contains(&interval) {
+    if (Duration::from_millis(50)..=Duration::from_secs(60)).contains(&interval) {
         Ok(interval)
     } else {
-        Err(format!("`{text}` is out of range; accepted is 50ms to 1h"))
+        Err(format!("`{text}` is out of range; accepted is 50ms to 1m"))
     }
 }
 

@@ -87,17 +87,6 @@ impl Feed {
         news(&self.slot(), seen)
     }
 
-    /// What there is beyond snapshot `seen`, waiting for it at most `timeout`.
-    pub fn wait_newer_than(&self, seen: u64, timeout: Duration) -> News {
-        let (slot, _) = self
-            .changed
-            .wait_timeout_while(self.slot(), timeout, |slot| {
-                matches!(news(slot, seen), News::Nothing)
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        news(&slot, seen)
-    }
-
     /// For the sampler: sleeps until `deadline`, a stop or a change of the
     /// interval. True when it shall stop.
     pub fn sleep_until(&self, deadline: Instant) -> bool {

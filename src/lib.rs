@@ -7,7 +7,7 @@
 //! ```text
 //!  kernel (bpf/)            collect                model                      sinks
 //!  tp_btf programs ──► traffic_map      ─┐
-//!                      pid_stats         ├─► Accounting::poll ─► Sample ─► Tracker::tick ─► Arc<Snapshot> ─┬─► tui
+//!                      pid_stats         ├─► Drain::poll      ─► Sample ─► Tracker::tick ─► Arc<Snapshot> ─┬─► tui
 //!                      protocol_totals  ─┘                                   │                            └─► sink::stream
 //!                      anomaly_map   ◄───────── smoothed rates, removals ────┘
 //! ```
@@ -16,6 +16,8 @@
 //! * [`model`] computes, and touches nothing: no I/O, no clock, no threads.
 //! * [`tui`] and [`sink`] show [`model::snapshot::Snapshot`]s and know neither
 //!   each other nor where the numbers came from.
+//! * [`sampler`] is one step of that path, [`feed`] the slot between the thread
+//!   that takes steps and the one that shows them.
 //! * [`run`] is the only place that wires them together.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]

@@ -13,7 +13,7 @@ use crate::collect::accounting::{self, Accounting, Plan};
 use crate::collect::clock;
 use crate::collect::drain::Drain;
 use crate::model::sample::Sample;
-use crate::model::snapshot::{Engine, Snapshot};
+use crate::model::snapshot::Snapshot;
 use crate::model::tracker::{self, Tracker};
 
 /// What to load and how to judge it.
@@ -112,9 +112,9 @@ impl Sampler {
         self.tracker.set_interval(interval);
     }
 
-    /// What counts.
-    pub fn engine(&self) -> Engine {
-        self.accounting.plan.engine()
+    /// How it counts.
+    pub fn plan(&self) -> Plan {
+        self.accounting.plan
     }
 
     /// The collector, for its statistics.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Programs that do nothing, on the tracepoints netmon uses: what the attached
  * tracepoints cost by themselves. Used by benches/overhead only.

@@ -39,6 +39,7 @@ impl Plan {
                 blind_spots: &[
                     "AF_PACKET receive rings",
                     "io_uring splice and zero-copy receive from TCP",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
             },
             Plan::EnterExit => Engine {
@@ -102,7 +103,7 @@ pub struct Maps {
     pub anomalies: MapHandle,
     /// 0 → per-CPU `losses`.
     pub losses: MapHandle,
-    /// Ring of `connection`s that closed.
+    /// Ring of `socket_key`s: connections that closed.
     pub closed: MapHandle,
 }
 
@@ -357,7 +358,7 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
              is needed",
             capability::lockdown().unwrap_or_else(|| "off".to_owned())
         ),
-        _ if libbpf_log::mentions("'sock_send_length'") => format!(
+        _ if libbpf_log::lacks_tracepoints() => format!(
             "the tracepoints sock_send_length and sock_recv_length are missing, which Linux has \
              since 6.3 (this is {kernel}); --engine syscall does without them"
         ),

@@ -8,8 +8,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 
-use anyhow::{Context, Result};
-use libbpf_rs::libbpf_sys;
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
 
 use super::wire::Wire;
 
@@ -37,7 +37,7 @@ impl<K: Wire, V: Wire> Batch<K, V> {
     ///
     /// # Errors
     /// What `bpf(2)` says, except that it grows its buffers on `ENOSPC`.
-    pub fn read(&mut self, map: &impl AsFd) -> Result<()> {
+    pub fn read(&mut self, map: &MapHandle) -> Result<()> {
         self.read_at_most(map, usize::MAX)
     }
 
@@ -45,8 +45,14 @@ impl<K: Wire, V: Wire> Batch<K, V> {
     ///
     /// # Errors
     /// As [`Batch::read`].
-    pub fn read_at_most(&mut self, map: &impl AsFd, most: usize) -> Result<()> {
+    pub fn read_at_most(&mut self, map: &MapHandle, most: usize) -> Result<()> {
         self.length = 0;
+        // What makes the call below sound: the kernel writes the map's sizes.
+        let sizes = (map.key_size() as usize, map.value_size() as usize);
+        ensure!(
+            sizes == (size_of::<K>(), size_of::<V>()),
+            "a kernel map has other keys or values than expected: {sizes:?}"
+        );
         let fd = map.as_fd().as_raw_fd();
         // The cursor is a bucket number for hash maps (kernel/bpf/hashtab.c), a key
         // for arrays (generic_map_lookup_batch, kernel/bpf/syscall.c): a u32 both.
@@ -64,7 +70,7 @@ impl<K: Wire, V: Wire> Batch<K, V> {
                 ptr::null_mut()
             };
             // SAFETY: both buffers have `count` elements left from `length` on, each
-            // of the map's key and value size (K and V are the map's declared types);
+            // of the map's key and value size, which was checked above;
             // the cursor has room for the u32 a hash map uses.
             let code = unsafe {
                 libbpf_sys::bpf_map_lookup_batch(

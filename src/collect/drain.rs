@@ -81,7 +81,7 @@ impl Drain {
         sample.removed_flows.append(&mut self.removed_flows);
         sample.removed_processes.append(&mut self.removed_processes);
 
-        // Closed connections before the flows: what is closed by now is final there.
+        // Closed connections before the flows: all that moved before a close is there.
         self.ring
             .consume()
             .context("could not read the ring of closed connections")?;
@@ -209,9 +209,10 @@ impl Drain {
                 .traffic
                 .lookup_into_and_delete(raw, &mut value)
                 .context("could not remove a flow from traffic_map")?;
-            if let (true, Some(last)) = (found, wire::read::<RawTraffic>(&value)) {
-                self.removed_flows.push(wire::flow_counters(*key, &last));
-            }
+            // An entry that somebody else removed has nothing more to say.
+            let last = found.then(|| wire::read(&value)).flatten();
+            let last: RawTraffic = last.unwrap_or_default();
+            self.removed_flows.push(wire::flow_counters(*key, &last));
         }
         Ok(())
     }

@@ -119,21 +119,30 @@ impl Identities {
 
     /// The path of a cgroup: from a live member, else by its inode number.
     fn cgroup(&mut self, id: u64, process: Option<&Path>) -> Option<String> {
-        if let Some(Some(path)) = self.cgroups.get(&id) {
-            return Some(path.clone());
+        // A member may have been moved since it was counted, so what it says is
+        // its own; only what the inode confirms, or a search found, serves others.
+        if let Some(path) = process.and_then(cgroup_of) {
+            if !self.cgroups.contains_key(&id) && has_inode(&path, id) {
+                self.remember(id, Some(path.clone()));
+            }
+            return Some(path);
         }
-        let path = process.and_then(cgroup_of).or_else(|| {
-            // A cgroup that was not found once is gone; do not look again.
-            let first_time = !self.cgroups.contains_key(&id);
-            (first_time && std::mem::take(&mut self.may_search))
-                .then(|| find_cgroup(id))
-                .flatten()
-        });
+        if let Some(known) = self.cgroups.get(&id) {
+            return known.clone();
+        }
+        if !std::mem::take(&mut self.may_search) {
+            return None;
+        }
+        let path = find_cgroup(id);
+        self.remember(id, path.clone());
+        path
+    }
+
+    fn remember(&mut self, id: u64, path: Option<String>) {
         if self.cgroups.len() >= CGROUPS_SEARCHED {
             self.cgroups.clear();
         }
-        self.cgroups.insert(id, path.clone());
-        path
+        self.cgroups.insert(id, path);
     }
 }
 
@@ -185,6 +194,14 @@ fn cgroup_of(directory: &Path) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix("0::"))
         .map(ToOwned::to_owned)
+}
+
+/// True if the cgroup at `path` has inode number `id`.
+fn has_inode(path: &str, id: u64) -> bool {
+    cgroup_root()
+        .map(|root| root.join(path.trim_start_matches('/')))
+        .and_then(|directory| fs::metadata(directory).ok())
+        .is_some_and(|found| found.ino() == id)
 }
 
 /// Where the unified hierarchy is mounted.

@@ -30,12 +30,12 @@ pub fn clear() {
     WORDS.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// True if `word` was said.
-pub fn mentions(word: &str) -> bool {
+/// True if libbpf found no `sock_send_length` in the kernel's type information.
+pub fn lacks_tracepoints() -> bool {
     WORDS
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .contains(word)
+        .contains("type ID of 'sock_send_length'")
 }
 
 /// The last `count` lines that were collected.

@@ -22,6 +22,14 @@ pub struct Counter {
 }
 
 impl Counter {
+    /// A count that goes on from `totals`, with a kernel entry that starts at 0.
+    pub fn resumed(totals: Totals) -> Counter {
+        Counter {
+            totals,
+            ..Counter::default()
+        }
+    }
+
     /// Takes the kernel's counters in; returns what was added.
     pub fn read(&mut self, totals: Totals) -> Totals {
         let delta = totals.since(&self.last);

@@ -10,7 +10,7 @@ use super::flow::{FlowKey, ProcessId};
 use super::snapshot::{FlowRow, ProcessRow, Rates, Snapshot};
 
 /// Most ended rows kept, of processes and of flows each: about 20 MB in all.
-pub const KEPT: usize = 65_536;
+pub const KEPT: usize = 16_384;
 
 /// Ended processes and flows, as last seen.
 #[derive(Debug, Default)]

@@ -42,9 +42,9 @@ pub struct FlowState {
 }
 
 impl FlowState {
-    fn new(now: Duration) -> FlowState {
+    fn new(now: Duration, totals: Totals) -> FlowState {
         FlowState {
-            counter: Counter::default(),
+            counter: Counter::resumed(totals),
             ended: false,
             anomalous_since: None,
             active_at: now,
@@ -71,6 +71,7 @@ impl FlowState {
 #[derive(Debug, Default)]
 pub struct FlowTable {
     flows: HashMap<FlowKey, FlowState, RandomState>,
+    forgotten: Forgotten,
     in_kernel: usize,
     /// Bytes of all flows, forgotten ones included.
     pub bytes: u64,
@@ -93,10 +94,11 @@ impl FlowTable {
         // What was removed after the last reading, then what is there now: an
         // entry that was born again under the same key starts from 0.
         for counters in &sample.removed_flows {
+            let forgotten = &mut self.forgotten;
             let state = self
                 .flows
                 .entry(counters.key)
-                .or_insert_with(|| FlowState::new(now));
+                .or_insert_with(|| FlowState::new(now, forgotten.take(&counters.key)));
             let delta = state.take(counters, now);
             state.counter.restart();
             state.in_kernel = false;
@@ -105,10 +107,11 @@ impl FlowTable {
             self.count(&counters.key, delta, &mut moved);
         }
         for counters in &sample.flows {
+            let forgotten = &mut self.forgotten;
             let state = self
                 .flows
                 .entry(counters.key)
-                .or_insert_with(|| FlowState::new(now));
+                .or_insert_with(|| FlowState::new(now, forgotten.take(&counters.key)));
             let delta = state.take(counters, now);
             if !state.in_kernel || state.gone.is_some() {
                 state.in_kernel = true;
@@ -211,21 +214,25 @@ impl FlowTable {
             return;
         }
         let now = tick.now.monotonic;
-        self.flows.retain(|_, state| match state.gone {
-            Some((sequence, at)) => {
+        let forgotten = &mut self.forgotten;
+        self.flows.retain(|key, state| {
+            let keep = state.gone.is_none_or(|(sequence, at)| {
                 tick.sequence == sequence || now.saturating_sub(at) < settings.linger
+            });
+            if !keep {
+                forgotten.put(*key, state.counter.totals, settings.max_flows);
             }
-            None => true,
+            keep
         });
         let shown = |state: &FlowState| state.gone.is_some_and(|(at, _)| at < tick.sequence);
-        self.limit(settings.max_listed_ended, shown);
-        self.limit(settings.max_flows, |state| {
+        self.limit(settings.max_listed_ended, settings, shown);
+        self.limit(settings.max_flows, settings, |state| {
             !state.in_kernel && !state.ended && !state.leaving
         });
     }
 
     /// Keeps at most `most` of the flows that `which` names, the latest active.
-    fn limit(&mut self, most: usize, which: impl Fn(&FlowState) -> bool) {
+    fn limit(&mut self, most: usize, settings: &Settings, which: impl Fn(&FlowState) -> bool) {
         let mut named: Vec<Duration> = self
             .flows
             .values()
@@ -239,16 +246,19 @@ impl FlowTable {
         let (earlier, &mut limit, _) = named.select_nth_unstable(surplus - 1);
         // Many were active last at the same tick: as many of them as are left to go.
         let mut ties = surplus - earlier.iter().filter(|at| **at < limit).count();
-        self.flows.retain(|_, state| {
+        let forgotten = &mut self.forgotten;
+        self.flows.retain(|key, state| {
             if !which(state) || state.active_at > limit {
                 return true;
             }
-            if state.active_at < limit {
-                return false;
+            if state.active_at == limit {
+                if ties == 0 {
+                    return true;
+                }
+                ties -= 1;
             }
-            let stays = ties == 0;
-            ties = ties.saturating_sub(1);
-            stays
+            forgotten.put(*key, state.counter.totals, settings.max_flows);
+            false
         });
     }
 
@@ -260,6 +270,31 @@ impl FlowTable {
     /// Number of flows known.
     pub fn len(&self) -> usize {
         self.flows.len()
+    }
+}
+
+/// The totals of flows that are no longer known, for when one moves again: a
+/// datagram flow after a long silence, a connection with the same ends. Two
+/// generations, so that the oldest go first and the size stays bounded.
+#[derive(Debug, Default)]
+struct Forgotten {
+    young: HashMap<FlowKey, Totals, RandomState>,
+    old: HashMap<FlowKey, Totals, RandomState>,
+}
+
+impl Forgotten {
+    /// Remembers a flow, and at most `2 * generation` in all.
+    fn put(&mut self, key: FlowKey, totals: Totals, generation: usize) {
+        if self.young.len() >= generation {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, totals);
+    }
+
+    /// What the flow had moved before; zero if nobody remembers.
+    fn take(&mut self, key: &FlowKey) -> Totals {
+        let young = self.young.remove(key);
+        young.or_else(|| self.old.remove(key)).unwrap_or_default()
     }
 }
 

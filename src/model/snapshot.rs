@@ -71,7 +71,8 @@ pub struct FlowRow {
     pub key: FlowKey,
     /// Index of its process in [`Snapshot::processes`].
     pub process: usize,
-    /// Cumulative since netmon started (or since the flow was last forgotten).
+    /// Cumulative since netmon started, as long as netmon remembers the flow: twice
+    /// as many as the kernel's map holds after they were last listed.
     pub totals: Totals,
     /// Of the last interval.
     pub rates: Rates,

@@ -142,11 +142,11 @@ fn probe(to: &mut impl Write, plan: Plan, what: &str, verbose: bool) -> io::Resu
             Ok(true)
         }
         Err(error) => {
-            // Entry and exit alone are enough to run, and are probed where the rest fails.
-            let verdict = if plan == Plan::EnterExit {
-                Verdict::Bad
-            } else {
+            // Entry and exit alone are enough, and so is one engine.
+            let verdict = if plan == Plan::Socket || libbpf_log::lacks_tracepoints() {
                 Verdict::Note
+            } else {
+                Verdict::Bad
             };
             say(to, verdict, what, &format!("{error:#}"))?;
             if verbose {

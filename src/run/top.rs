@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -43,14 +43,44 @@ pub fn run(options: &Common) -> Result<ExitCode> {
         })
         .context("could not start a thread")?;
 
+    let worker = Worker {
+        feed: &feed,
+        thread: Some(worker),
+    };
     let shown = tui::run(
         &feed,
         tui::Options::from_environment(options.filter.filter()),
     );
-    feed.stop();
-    worker.join().map_err(|_| anyhow!("the sampler panicked"))?;
+    worker.end()?;
     shown?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sampler's thread; whatever becomes of the screen, it ends in order, so
+/// that nothing stays attached or pinned.
+struct Worker<'a> {
+    feed: &'a Feed,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker<'_> {
+    fn end(mut self) -> Result<()> {
+        self.feed.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(anyhow!("the sampler panicked")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.feed.stop();
+        if let Some(thread) = self.thread.take() {
+            // Already unwinding: what it says has been printed.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Steps once per interval and publishes, until asked to stop.

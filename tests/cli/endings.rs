@@ -80,7 +80,7 @@ fn sigkill() -> anyhow::Result<()> {
 /// does not handle it yet, or ends it in order.
 fn signal_while_starting() -> anyhow::Result<()> {
     for delay in [0, 5, 20, 60, 150] {
-        let live = Live::start(&mut netmon(["stream", "--interval", "1h"]))?;
+        let live = Live::start(&mut netmon(["stream", "--interval", "1m"]))?;
         std::thread::sleep(std::time::Duration::from_millis(delay));
         live.signal(Signal::SIGTERM)?;
         let done = live.end()?;

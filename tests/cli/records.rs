@@ -32,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
 /// Starts a stream whose first record comes only at its end, and waits until all
 /// of its programs are attached.
 fn silent() -> anyhow::Result<Live> {
-    let live = Live::start(&mut roomy(["stream", "--interval", "1h"]))?;
+    let live = Live::start(&mut roomy(["stream", "--interval", "1m"]))?;
     let deadline = Instant::now() + PATIENCE;
     let mut held = live.held();
     loop {

@@ -21,8 +21,8 @@ type Wrong = (&'static str, &'static str, &'static [&'static str]);
 const COMMON: &[Wrong] = &[
     ("--interval", "fast", &["500ms", "2s"]),
     ("--interval", "5", &["500ms", "2s"]),
-    ("--interval", "1ms", &["50ms to 1h"]),
-    ("--interval", "2h", &["50ms to 1h"]),
+    ("--interval", "1ms", &["50ms to 1m"]),
+    ("--interval", "2h", &["50ms to 1m"]),
     ("--alpha", "0", &["above 0 and at most 1"]),
     ("--alpha", "1.5", &["above 0 and at most 1"]),
     ("--alpha", "NaN", &["above 0 and at most 1"]),

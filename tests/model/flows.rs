@@ -51,6 +51,22 @@ fn without_linger_the_final_counts_are_still_shown() {
 }
 
 #[test]
+fn a_flow_that_was_forgotten_goes_on_from_where_it_was() {
+    let mut world = World::new(netmon::model::tracker::Settings {
+        linger: Duration::ZERO,
+        ..settings()
+    });
+    world.moves(tcp(), bytes(10, 0));
+    world.closes(tcp().connection());
+    for _ in 0..4 {
+        world.tick();
+    }
+    assert!(row(&world.tick(), &tcp()).is_none());
+    world.moves(tcp(), bytes(5, 0));
+    assert_eq!(row(&world.tick(), &tcp()).unwrap().totals.tx_bytes, 15);
+}
+
+#[test]
 fn a_flow_that_lived_between_two_readings_is_shown() {
     let mut world = World::new(settings());
     world.moves(tcp(), bytes(3, 4));
