@@ -91,12 +91,12 @@ static __always_inline enum call call_of(long number)
 
 /*
  * send and recv are sendto and recvfrom without an address: where the socket
- * layer counts, it knows all there is to know of them. Asked at entry and at
- * exit, so the argument register must still hold what it held.
+ * layer counts, it knows all there is to know of them. Asked first, at entry and
+ * at exit, where the argument register still holds what it held.
  */
-static __always_inline bool needs_no_stash(enum call call, struct pt_regs *regs)
+static __always_inline bool needs_no_stash(long number, struct pt_regs *regs)
 {
-	return socket_layer_counts && (call == CALL_SENDTO || call == CALL_RECVFROM) && !regs->r8;
+	return socket_layer_counts && (number == 44 || number == 45) && !regs->r8;
 }
 
 /* Numbers mean other calls for a 32-bit task; the socket layer counts those. */

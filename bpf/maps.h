@@ -164,15 +164,16 @@ static __always_inline __u32 free_slot(void)
 }
 
 /* The slot of the current process, a new one if it has none; 0: none is free. */
-__noinline __u32 slot_of(struct process_key *key)
+__noinline __u32 current_slot(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct process_key key = {};
 	struct process *process;
 	__u32 *found, slot, index;
 
-	if (!key)
-		return 0;
-	found = bpf_map_lookup_elem(&process_slots, key);
+	key.start_ns = task->group_leader->start_boottime;
+	key.tgid = task->tgid;
+	found = bpf_map_lookup_elem(&process_slots, &key);
 	if (found)
 		return *found + 1;
 	slot = free_slot();
@@ -180,14 +181,14 @@ __noinline __u32 slot_of(struct process_key *key)
 	if (!process)
 		return 0;
 	__builtin_memset(&process->totals, 0, sizeof(process->totals));
-	process->start_ns = key->start_ns;
-	process->tgid = key->tgid;
+	process->start_ns = key.start_ns;
+	process->tgid = key.tgid;
 	describe(process, task);
 	index = slot - 1;
-	if (bpf_map_update_elem(&process_slots, key, &index, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&process_slots, &key, &index, BPF_NOEXIST)) {
 		/* Another thread of the process was faster. */
 		bpf_map_push_elem(&free_slots, &index, BPF_ANY);
-		found = bpf_map_lookup_elem(&process_slots, key);
+		found = bpf_map_lookup_elem(&process_slots, &key);
 		return found ? *found + 1 : 0;
 	}
 	process->flags = PROCESS_USED | (task->flags & PF_KTHREAD ? PROCESS_KERNEL : 0);
@@ -195,15 +196,16 @@ __noinline __u32 slot_of(struct process_key *key)
 }
 
 /* Runs once per flow. */
-__noinline int new_flow(struct flow_key *key, struct process_key *process, __u32 network_namespace)
+__noinline int new_flow(struct flow_key *key, __u32 network_namespace)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct traffic traffic = {};
 	__u64 rate = 0;
 
-	if (!key || !process)
+	if (!key)
 		return 0;
-	traffic.slot = slot_of(process);
-	traffic.start_ns = process->start_ns;
+	traffic.slot = current_slot();
+	traffic.start_ns = task->group_leader->start_boottime;
 	traffic.network_namespace = network_namespace;
 	if (bpf_map_update_elem(&traffic_map, key, &traffic, BPF_NOEXIST) == 0)
 		bpf_map_update_elem(&anomaly_map, key, &rate, BPF_NOEXIST);
@@ -220,7 +222,6 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 {
 	__u32 protocol = key->connection.protocol;
 	bool alone = task->signal->nr_threads == 1;
-	struct process_key process_key = {};
 	struct process *process;
 	struct traffic *traffic;
 	struct totals *totals;
@@ -228,10 +229,8 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 	__u64 now = now_ns();
 	__u32 slot;
 
-	process_key.start_ns = task->group_leader->start_boottime;
-	process_key.tgid = task->tgid;
-	key->start_low = process_key.start_ns;
-	key->tgid = process_key.tgid;
+	key->start_low = task->group_leader->start_boottime;
+	key->tgid = task->tgid;
 
 	totals = bpf_map_lookup_elem(&protocol_totals, &protocol);
 	if (totals)
@@ -239,13 +238,13 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 
 	traffic = bpf_map_lookup_elem(&traffic_map, key);
 	if (!traffic) {
-		new_flow(key, &process_key, network_namespace);
+		new_flow(key, network_namespace);
 		traffic = bpf_map_lookup_elem(&traffic_map, key);
 	}
 
 	slot = traffic ? traffic->slot : 0;
 	if (!slot) {
-		slot = slot_of(&process_key);
+		slot = current_slot();
 		if (traffic)
 			traffic->slot = slot;
 	}
@@ -253,7 +252,6 @@ static __always_inline void account(struct task_struct *task, struct flow_key *k
 	if (process) {
 		if (process->exec_id != task->self_exec_id)
 			describe(process, task);
-		process->last_ns = now;
 		add_shared(&process->totals, bytes, operations, tx, alone);
 	} else {
 		lost = this_cpu_losses();

@@ -43,15 +43,18 @@ static __always_inline __u32 room_for_source(const struct stash *stash)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 {
-	enum call call = call_of(number);
 	struct task_struct *task;
 	struct stash *stash;
 	struct losses *lost;
 	struct sock *sk = NULL, *sk_out = NULL;
 	__u64 address = 0, extra = 0;
 	__u32 fd, flags = 0;
+	enum call call;
 
-	if (call == CALL_NONE || needs_no_stash(call, regs))
+	if (needs_no_stash(number, regs))
+		return 0;
+	call = call_of(number);
+	if (call == CALL_NONE)
 		return 0;
 	task = bpf_get_current_task_btf();
 	if (is_compat(task))
@@ -359,13 +362,17 @@ static __always_inline void count_rest(struct stash *stash, struct sock *sk, lon
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	enum call call = call_of(regs->orig_ax);
+	long number = regs->orig_ax;
+	enum call call;
 	struct stash *stash;
 	struct sock *sk;
 	bool tx;
 	long rest;
 
-	if (call == CALL_NONE || needs_no_stash(call, regs))
+	if (needs_no_stash(number, regs))
+		return 0;
+	call = call_of(number);
+	if (call == CALL_NONE)
 		return 0;
 	stash = bpf_task_storage_get(&stashes, bpf_get_current_task_btf(), 0, 0);
 	if (!stash || stash->call != call)

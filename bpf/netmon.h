@@ -111,7 +111,6 @@ struct traffic {
 struct process {
 	__u64 flags;
 	struct totals totals;
-	__u64 last_ns;
 	__u64 start_ns;
 	__u32 tgid;
 	__u32 uid; /* effective, in the initial user namespace */
@@ -134,7 +133,7 @@ _Static_assert(sizeof(struct flow_key) == 48, "flow_key");
 _Static_assert(sizeof(struct socket_key) == 44, "socket_key");
 _Static_assert(sizeof(struct totals) == 32, "totals");
 _Static_assert(sizeof(struct traffic) == 64, "traffic");
-_Static_assert(sizeof(struct process) == 96, "process");
+_Static_assert(sizeof(struct process) == 88, "process");
 _Static_assert(sizeof(struct losses) == 80, "losses");
 
 #endif
