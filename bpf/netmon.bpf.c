@@ -223,7 +223,7 @@ int BPF_PROG(on_sock_recv, struct sock *sk, int length, int flags)
 }
 
 /* Counts at the exit of a call; the caller fills key->connection. */
-__noinline int account_at_exit(struct flow_key *key, __u64 sk, __u64 bytes, __u32 operations,
+static __noinline int account_at_exit(struct flow_key *key, __u64 sk, __u64 bytes, __u32 operations,
 			       __u64 network_namespace_and_tx)
 {
 	bool is_closed = false;
@@ -237,24 +237,13 @@ __noinline int account_at_exit(struct flow_key *key, __u64 sk, __u64 bytes, __u3
 	return 0;
 }
 
-/* Functions of the verifier's kind take five arguments: two share one. */
+/* A function that is not inlined takes five arguments: two share one. */
 static __always_inline void count_at_exit(struct flow_key *key, struct sock *sk,
 					  const struct stash *stash, __u64 bytes, __u32 operations,
 					  bool tx)
 {
 	account_at_exit(key, (__u64)sk, bytes, operations,
 			(__u64)stash->socket.network_namespace << 1 | tx);
-}
-
-/* False if sk is not a network socket. */
-static __always_inline bool find_socket(struct stash *stash, struct sock *sk)
-{
-	struct socket_key socket = {};
-
-	if (!describe_socket((__u64)sk, &socket))
-		return false;
-	stash->socket = socket;
-	return true;
 }
 
 static __always_inline bool sends(__u32 call)
@@ -303,7 +292,7 @@ static __always_inline void count_messages(struct stash *stash, long ret)
 		return; /* the socket layer counted them one by one */
 	if (!stash->deferred) {
 		sk = stash->sk ?: socket_of(stash->fd);
-		if (!find_socket(stash, sk))
+		if (!describe_socket((__u64)sk, &stash->socket))
 			return;
 		messages.is_stream = BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 		messages.is_v4 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET;
@@ -340,14 +329,17 @@ static __always_inline void set_source(const struct stash *stash, struct connect
 	set_peer(to, source, false);
 }
 
-/* Counts what the socket layer did not see of a call. */
-static __always_inline void count_rest(struct stash *stash, struct sock *sk, long bytes,
-				       __u64 operations, bool tx)
+/*
+ * Counts what the socket layer did not see of a call. A frame of its own: the
+ * calls below share the 512 bytes of stack with on_sys_exit.
+ */
+static __noinline int count_rest(struct stash *stash, struct sock *sk, long bytes, __u64 operations,
+				 bool tx)
 {
 	struct flow_key key = {};
 
-	if (!stash->deferred && !find_socket(stash, sk))
-		return;
+	if (!stash->deferred && !describe_socket((__u64)sk, &stash->socket))
+		return 0;
 	key.connection = stash->socket.connection;
 	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM) {
 		if (tx)
@@ -357,6 +349,7 @@ static __always_inline void count_rest(struct stash *stash, struct sock *sk, lon
 			set_source(stash, &key.connection);
 	}
 	count_at_exit(&key, sk, stash, bytes, operations, tx);
+	return 0;
 }
 
 SEC("tp_btf/sys_exit")

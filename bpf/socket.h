@@ -16,7 +16,7 @@
 
 /*
  * Loading took 0.8 s while the verifier followed every protocol and address
- * family through all that comes behind; now it takes a tenth. The functions
+ * family through all that comes behind; now a third. The functions
  * without `static` are verified once, not at each call; and FORGET makes a
  * number unknown to the verifier (adding and taking away what it cannot know),
  * so that the paths behind it are one.
