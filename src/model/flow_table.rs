@@ -94,11 +94,7 @@ impl FlowTable {
         // What was removed after the last reading, then what is there now: an
         // entry that was born again under the same key starts from 0.
         for counters in &sample.removed_flows {
-            let forgotten = &mut self.forgotten;
-            let state = self
-                .flows
-                .entry(counters.key)
-                .or_insert_with(|| FlowState::new(now, forgotten.take(&counters.key)));
+            let state = self.state(&counters.key, now);
             let delta = state.take(counters, now);
             state.counter.restart();
             state.in_kernel = false;
@@ -107,11 +103,7 @@ impl FlowTable {
             self.count(&counters.key, delta, &mut moved);
         }
         for counters in &sample.flows {
-            let forgotten = &mut self.forgotten;
-            let state = self
-                .flows
-                .entry(counters.key)
-                .or_insert_with(|| FlowState::new(now, forgotten.take(&counters.key)));
+            let state = self.state(&counters.key, now);
             let delta = state.take(counters, now);
             if !state.in_kernel || state.gone.is_some() {
                 state.in_kernel = true;
@@ -121,6 +113,14 @@ impl FlowTable {
             self.count(&counters.key, delta, &mut moved);
         }
         self.in_kernel = sample.flows.len();
+    }
+
+    /// The state of a flow; a new one goes on from what was forgotten of it.
+    fn state(&mut self, key: &FlowKey, now: Duration) -> &mut FlowState {
+        let forgotten = &mut self.forgotten;
+        self.flows
+            .entry(*key)
+            .or_insert_with(|| FlowState::new(now, forgotten.take(key)))
     }
 
     fn count(&mut self, key: &FlowKey, delta: Totals, moved: &mut impl FnMut(&FlowKey, Totals)) {
