@@ -112,7 +112,7 @@ fn udp_pair(socket: &UdpSocket, pairs: u32) -> f64 {
     let start = cpu_time();
     for _ in 0..pairs {
         socket.send(&buffer).expect("loopback takes a datagram");
-        socket.recv(&mut buffer).expect("loopback gives it back");
+        let _ = socket.recv(&mut buffer);
     }
     (cpu_time() - start).as_nanos() as f64 / f64::from(pairs)
 }
@@ -148,6 +148,11 @@ fn main() {
     socket
         .connect(address)
         .expect("a socket can talk to itself");
+    // A loaded machine drops datagrams even on loopback: such a pair is not waited for.
+    let patience = Duration::from_millis(100);
+    socket
+        .set_read_timeout(Some(patience))
+        .expect("it can be set");
 
     let mut best = [[f64::MAX; 2]; VARIANTS.len()];
     for _ in 0..rounds {
