@@ -59,7 +59,7 @@ fn written(result: io::Result<ExitCode>) -> anyhow::Result<ExitCode> {
 fn sampler_settings(options: &Common) -> sampler::Settings {
     sampler::Settings {
         plans: match options.engine {
-            EngineChoice::Syscall => vec![Plan::Residual, Plan::EnterExit],
+            EngineChoice::Syscall => vec![Plan::Residual, Plan::Functions, Plan::EnterExit],
             EngineChoice::Socket => vec![Plan::Socket],
         },
         max_flows: options.max_flows,

@@ -11,8 +11,9 @@ use crate::generator::{self, Unsupported};
 use crate::{expect, watch};
 
 /// The plans under test and the first part of their tests' names.
-pub const PLANS: [(&str, Plan); 3] = [
+pub const PLANS: [(&str, Plan); 4] = [
     ("residual", Plan::Residual),
+    ("functions", Plan::Functions),
     ("enter_exit", Plan::EnterExit),
     ("socket", Plan::Socket),
 ];

@@ -55,7 +55,7 @@ impl Expected {
 fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
     let mut seen = *movement;
     match plan {
-        Plan::Residual => {}
+        Plan::Residual | Plan::Functions => {}
         Plan::EnterExit => {
             if matches!(movement.how, How::Ring | How::Compat) {
                 return None;
