@@ -18,6 +18,7 @@
 //!   each other nor where the numbers came from.
 //! * [`sampler`] is one step of that path, [`feed`] the slot between the thread
 //!   that takes steps and the one that shows them.
+//! * [`selftest`] moves bytes of its own and compares what that path made of them.
 //! * [`run`] is the only place that wires them together.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
@@ -28,5 +29,6 @@ pub mod feed;
 pub mod model;
 pub mod run;
 pub mod sampler;
+pub mod selftest;
 pub mod sink;
 pub mod tui;

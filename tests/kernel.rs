@@ -11,21 +11,14 @@
 mod cases;
 #[path = "kernel/crowded.rs"]
 mod crowded;
-#[path = "kernel/driver.rs"]
-mod driver;
-#[path = "kernel/expect.rs"]
-mod expect;
-#[path = "kernel/generator/mod.rs"]
-mod generator;
 #[path = "kernel/scenarios.rs"]
 mod scenarios;
-#[path = "kernel/watch.rs"]
-mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use netmon::selftest::{generator, watch};
 
 /// What these tests cannot do without, as one line.
 fn missing() -> Option<&'static str> {

@@ -5,10 +5,9 @@
 
 use libtest_mimic::{Completion, Failed, Trial};
 use netmon::collect::accounting::Plan;
-
-use crate::driver::Generator;
-use crate::generator::{self, Unsupported};
-use crate::{expect, watch};
+use netmon::selftest::driver::Generator;
+use netmon::selftest::generator::{self, Unsupported};
+use netmon::selftest::{expect, watch};
 
 /// The plans under test and the first part of their tests' names.
 pub const PLANS: [(&str, Plan); 4] = [

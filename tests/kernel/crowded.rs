@@ -10,12 +10,12 @@ use anyhow::{Context, ensure};
 use netmon::collect::accounting::Plan;
 use netmon::model::flow::Totals;
 use netmon::model::snapshot::Snapshot;
+use netmon::selftest::driver::Generator;
+use netmon::selftest::expect::{self, Ends};
+use netmon::selftest::generator::ledger::Report;
+use netmon::selftest::watch::{MAX_FLOWS, Watch};
 
-use crate::driver::Generator;
-use crate::expect::{self, Ends};
-use crate::generator::ledger::Report;
 use crate::scenarios::{PATIENCE, read_during, text};
-use crate::watch::{MAX_FLOWS, Watch};
 
 /// 20,000 peers of one socket: a full map loses flows, never bytes.
 pub fn more_flows_than_room(watch: &mut Watch) -> anyhow::Result<Option<String>> {

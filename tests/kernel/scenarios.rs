@@ -9,13 +9,13 @@ use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 use netmon::collect::accounting::Plan;
 use netmon::model::snapshot::{ProcessRow, Snapshot};
+use netmon::selftest::driver::Generator;
+use netmon::selftest::expect;
+use netmon::selftest::generator::ledger::{Direction, Movement, Report};
+use netmon::selftest::watch::{self, Watch};
 
 use crate::cases::outcome;
 use crate::crowded;
-use crate::driver::Generator;
-use crate::expect;
-use crate::generator::ledger::{Direction, Movement, Report};
-use crate::watch::{self, Watch};
 
 type Scenario = fn(&mut Watch) -> anyhow::Result<Option<String>>;
 

@@ -1,25 +1,25 @@
 //! The traffic generator: a child process that moves known bytes and says which.
 //!
-//! It is the test binary itself, started again with `--generator NAME`. It
-//! talks to the tests through pipes, never sockets, so that control adds no
+//! It is the testing program itself, started again with `--generator NAME`. It
+//! talks to whoever started it through pipes, never sockets, so that control adds no
 //! network bytes: a report on standard output ends with `ready`, then it waits
 //! for a line on standard input; end of input ends it. Knows nothing of netmon's
 //! counting.
 
-pub mod aio;
-pub mod cell;
-pub mod compat;
-pub mod crowd;
+mod aio;
+mod cell;
+mod compat;
+mod crowd;
 pub mod ledger;
-pub mod matrix;
-pub mod paths;
-pub mod protocols;
-pub mod ring;
-pub mod socket;
-pub mod special;
-pub mod sys;
-pub mod timing;
-pub mod zerocopy;
+mod matrix;
+mod paths;
+mod protocols;
+mod ring;
+mod socket;
+mod special;
+mod sys;
+mod timing;
+mod zerocopy;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ use anyhow::{Context, ensure};
 
 use ledger::{Direction, Ledger};
 
-/// The option that makes the test binary a generator.
+/// The option that makes the testing program a generator.
 pub const OPTION: &str = "--generator";
 
 /// A generator that takes longer than this is stuck.
@@ -55,15 +55,16 @@ pub fn unsupported(what: &str, error: impl fmt::Display) -> anyhow::Error {
 pub type Named = (&'static str, fn(&mut Ledger) -> anyhow::Result<()>);
 
 /// What moves the bytes of a case.
-pub enum Action {
+enum Action {
     Matrix(matrix::Cell),
     Special(fn(&mut Ledger) -> anyhow::Result<()>),
 }
 
 /// One case that a single report tells all about.
 pub struct Case {
+    /// `transport::path::variant`, or as its file calls it.
     pub name: String,
-    pub action: Action,
+    action: Action,
 }
 
 impl Case {

@@ -1,4 +1,4 @@
-//! A running netmon inside the test process, whose books are checked at every step.
+//! A running netmon inside the testing program, whose books are checked at every step.
 //!
 //! Owns the sampler's life: one per plan, shared by the cases that follow each
 //! other. What a case must have counted is `expect`'s business.
@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use crate::collect::accounting::Plan;
+use crate::model::flow::Totals;
+use crate::model::snapshot::Snapshot;
+use crate::sampler::{Sampler, Settings};
 use anyhow::{Context, anyhow, ensure};
-use netmon::collect::accounting::Plan;
-use netmon::model::flow::Totals;
-use netmon::model::snapshot::Snapshot;
-use netmon::sampler::{Sampler, Settings};
 
-use crate::generator::unsupported;
+use super::generator::unsupported;
 
 /// Room in the kernel's flow map.
 pub const MAX_FLOWS: u32 = 10_240;
@@ -28,7 +28,9 @@ static NOISY: AtomicU32 = AtomicU32::new(0);
 
 /// A sampler and the last thing it said.
 pub struct Watch {
+    /// How it counts.
     pub plan: Plan,
+    /// Its last reading.
     pub last: Arc<Snapshot>,
     sampler: Sampler,
 }

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::collect::accounting::Plan;
+use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 use anyhow::{Context, bail, ensure};
-use netmon::collect::accounting::Plan;
-use netmon::model::flow::{Endpoint, Protocol, Totals};
-use netmon::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 
-use crate::generator::ledger::{Amount, Direction, How, Movement, Report, Who};
-use crate::watch::{is_quiet, rows_total};
+use super::generator::ledger::{Amount, Direction, How, Movement, Report, Who};
+use super::watch::{is_quiet, rows_total};
 
 /// A flow within one process.
 pub type Ends = (Protocol, Option<Endpoint>, Option<Endpoint>);
@@ -21,6 +21,7 @@ pub type Ends = (Protocol, Option<Endpoint>, Option<Endpoint>);
 /// What is to be counted for one flow or process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Expected {
+    /// What the calls returned.
     pub totals: Totals,
     /// Some of it was sent in pieces, so there may be more operations than calls.
     in_pieces: bool,
@@ -42,6 +43,7 @@ impl Expected {
         self.in_pieces |= other.in_pieces;
     }
 
+    /// True when exactly this was counted.
     pub fn is_met_by(&self, counted: &Totals) -> bool {
         let mut wanted = self.totals;
         if self.in_pieces && counted.tx_operations <= wanted.tx_bytes {

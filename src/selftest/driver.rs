@@ -1,4 +1,4 @@
-//! The tests' end of a generator: starts it, reads its reports, ends it.
+//! The far end of a generator's pipes: starts it, reads its reports, ends it.
 //!
 //! Owns the child process, which never outlives its handle. Knows nothing of
 //! what the reports mean.
@@ -8,8 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context;
 
-use crate::generator::OPTION;
-use crate::generator::ledger::Report;
+use super::generator::OPTION;
+use super::generator::ledger::Report;
 
 /// A running generator.
 pub struct Generator {

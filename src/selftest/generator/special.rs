@@ -7,8 +7,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
+use crate::model::flow::Protocol;
 use anyhow::ensure;
-use netmon::model::flow::Protocol;
 
 use super::ledger::{Direction, How, Ledger};
 use super::paths::{Outgoing, ReceivePath, SendPath};

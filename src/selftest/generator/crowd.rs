@@ -10,8 +10,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::model::flow::Protocol;
 use anyhow::{Context, ensure};
-use netmon::model::flow::Protocol;
 
 use super::ledger::{Ledger, Who};
 use super::paths::{Outgoing, ReceivePath, SendPath};

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use netmon::model::flow::Protocol;
+use crate::model::flow::Protocol;
 
 use super::ledger::{Direction, How, Ledger, Movement, my_pid};
 use super::paths::{self, Arrival, Outgoing, ReceivePath, SendPath};

@@ -1,20 +1,22 @@
 //! What the generator itself moved, by its own return values, and how it says so.
 //!
-//! The one file both sides share: the generator writes a report, the tests read
-//! it. Moves nothing and judges nothing.
+//! The one file both sides share: the generator writes a report, the verdict
+//! reads it. Moves nothing and judges nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::model::flow::Protocol;
 use anyhow::{Context, bail};
-use netmon::model::flow::Protocol;
 
 /// Which way bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
+    /// From the process to its peer.
     Sent,
+    /// From the peer to the process.
     Received,
 }
 
@@ -38,7 +40,9 @@ pub enum How {
 /// One kind of bytes: who, over what, to whom, which way, how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Movement {
+    /// The process, as the whole machine calls it.
     pub pid: u32,
+    /// What the bytes count for.
     pub protocol: Protocol,
     /// The socket's own end.
     pub local: Option<SocketAddr>,
@@ -46,14 +50,18 @@ pub struct Movement {
     pub remote: Option<SocketAddr>,
     /// The other end as the socket itself knows it: the one it is connected to.
     pub peer: Option<SocketAddr>,
+    /// Which way.
     pub direction: Direction,
+    /// By what kind of call.
     pub how: How,
 }
 
 /// How much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Amount {
+    /// Payload, as the calls returned it.
     pub bytes: u64,
+    /// Calls or messages that moved any.
     pub operations: u64,
 }
 
@@ -68,11 +76,13 @@ pub fn my_pid() -> u32 {
 /// A process that moved bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Who {
+    /// Its id as the whole machine calls it.
     pub pid: u32,
     /// Start in clock ticks since boot, as `/proc/PID/stat` says.
     pub start_ticks: u64,
     /// Inode number of its network namespace.
     pub network_namespace: u32,
+    /// Its name, as `/proc/PID/comm` says.
     pub comm: String,
 }
 
@@ -100,6 +110,7 @@ impl Who {
 /// Everything moved so far and not yet reported.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
+    /// The sum of each kind.
     pub entries: BTreeMap<Movement, Amount>,
 }
 
@@ -202,7 +213,9 @@ impl fmt::Display for Movement {
 /// What a generator said between two of its pauses.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
+    /// The processes that moved bytes.
     pub who: Vec<Who>,
+    /// What each of them moved.
     pub moved: Vec<(Movement, Amount)>,
     /// Why this kernel cannot run the case.
     pub unsupported: Option<String>,

@@ -7,8 +7,8 @@ use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
+use crate::model::flow::Protocol;
 use anyhow::ensure;
-use netmon::model::flow::Protocol;
 
 use super::ledger::{Direction, How, Ledger};
 use super::paths::{self, Outgoing, ReceivePath, SendPath};
