@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write};
 use std::hash::{Hash, Hasher};
-use std::net::{AddrParseError, IpAddr};
+use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -16,6 +16,30 @@ pub const INTERFACE_NAME_LENGTH: usize = 16;
 /// Name of a network interface, padded with NULs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfaceName(pub [u8; INTERFACE_NAME_LENGTH]);
+
+impl FromStr for InterfaceName {
+    type Err = InterfaceNameTooLong;
+
+    fn from_str(text: &str) -> Result<InterfaceName, InterfaceNameTooLong> {
+        let mut name = [0; INTERFACE_NAME_LENGTH];
+        let room = &mut name[..INTERFACE_NAME_LENGTH - 1];
+        let to = room.get_mut(..text.len()).ok_or(InterfaceNameTooLong)?;
+        to.copy_from_slice(text.as_bytes());
+        Ok(InterfaceName(name))
+    }
+}
+
+/// A text that is no interface's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceNameTooLong;
+
+impl fmt::Display for InterfaceNameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an interface's name has at most 15 bytes")
+    }
+}
+
+impl std::error::Error for InterfaceNameTooLong {}
 
 /// Control characters, which the kernel allows in a name, print as `?`.
 impl fmt::Display for InterfaceName {
@@ -91,6 +115,15 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl From<SocketAddr> for Endpoint {
+    fn from(end: SocketAddr) -> Endpoint {
+        Endpoint {
+            address: Address::Ip(end.ip()),
+            port: end.port(),
+        }
+    }
+}
+
 /// As two numbers: what derives hashes the enum's tag, a length and each address
 /// byte by byte, for every flow at every reading.
 impl Hash for Endpoint {
@@ -132,15 +165,17 @@ mod tests {
 
     #[test]
     fn interfaces_print_by_name_without_control_characters() {
-        let print = |bytes: &[u8]| {
-            let mut name = [0; INTERFACE_NAME_LENGTH];
-            name[..bytes.len()].copy_from_slice(bytes);
-            let address = Address::Interface(InterfaceName(name));
+        let print = |name: &str| {
+            let address = Address::Interface(name.parse().unwrap());
             Endpoint { address, port: 0 }.to_string()
         };
-        assert_eq!(print(b"eth0"), "eth0");
-        assert_eq!(print(b"a\x1b[2J"), "a?[2J");
-        assert_eq!(print(b"fifteen-letters"), "fifteen-letters");
-        assert_eq!(print(b"\xff"), "\u{fffd}");
+        assert_eq!(print("eth0"), "eth0");
+        assert_eq!(print("a\x1b[2J"), "a?[2J");
+        assert_eq!(print("fifteen-letters"), "fifteen-letters");
+        assert_eq!(InterfaceName([0xff; 16]).to_string(), "\u{fffd}".repeat(16));
+        assert_eq!(
+            "sixteen--letters".parse::<InterfaceName>(),
+            Err(InterfaceNameTooLong)
+        );
     }
 }

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::collect::accounting::Plan;
-use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::flow::{Address, Endpoint, Protocol, Totals};
 use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 use anyhow::{Context, bail, ensure};
 
@@ -74,19 +74,12 @@ fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
     Some(seen)
 }
 
-fn endpoint(end: SocketAddr) -> Endpoint {
-    Endpoint {
-        address: end.ip(),
-        port: end.port(),
-    }
-}
-
 /// A dual-stack socket bound to no address says `::`; to an IPv4 peer that is 0.0.0.0.
 fn normal(protocol: Protocol, local: Option<Endpoint>, remote: Option<Endpoint>) -> Ends {
-    let is_v4 = remote.is_some_and(|remote| remote.address.is_ipv4());
+    let is_v4 = remote.is_some_and(|remote| matches!(remote.address, Address::Ip(IpAddr::V4(_))));
     let local = local.map(|mut local| {
-        if is_v4 && local.address.is_unspecified() {
-            local.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if is_v4 && local.address.ip().is_some_and(|ip| ip.is_unspecified()) {
+            local.address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         }
         local
     });
@@ -99,8 +92,7 @@ pub fn flows_of(plan: Plan, report: &Report, pid: u32) -> BTreeMap<Ends, Expecte
     let own = report.moved.iter().filter(|(moved, _)| moved.pid == pid);
     for (movement, amount) in own {
         if let Some(seen) = as_seen(plan, movement) {
-            let (local, remote) = (seen.local.map(endpoint), seen.remote.map(endpoint));
-            let ends = normal(seen.protocol, local, remote);
+            let ends = normal(seen.protocol, seen.local, seen.remote);
             flows.entry(ends).or_default().add(movement, *amount);
         }
     }

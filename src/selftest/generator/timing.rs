@@ -81,7 +81,7 @@ fn replaced((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resul
     let (movement, bytes) = thread::scope(|scope| {
         let waiting = scope.spawn(|| paths::receive(ReceivePath::Recvfrom, far.fd(), &[4096], 0));
         thread::sleep(MOMENT);
-        let movement = far.movement(Direction::Received, to, How::Call);
+        let movement = far.movement_with(Direction::Received, to, How::Call);
         let (from, onto) = (decoy.fd.as_raw_fd(), far.fd.as_raw_fd());
         // SAFETY: both descriptors are open and stay owned by their sockets.
         check(unsafe { libc::dup2(from, onto) as c_int } as isize)?;
