@@ -164,9 +164,9 @@ impl Accounting {
                 // Another plan needs as much; where it then happened to fit, it
                 // would have taken the place of a better one unnoticed.
                 Err(error) if kind_of(&error) == Some(ErrorKind::OutOfMemory) => {
-                    return Err(explain(error));
+                    return Err(explain(plan, error));
                 }
-                Err(error) => failure = Some(explain(error)),
+                Err(error) => failure = Some(explain(plan, error)),
             }
         }
         Err(failure.unwrap_or_else(|| anyhow!("no engine was asked for")))
@@ -395,7 +395,7 @@ fn kind_of(error: &anyhow::Error) -> Option<ErrorKind> {
 }
 
 /// Turns what the kernel answered into what a person can do about it.
-fn explain(error: anyhow::Error) -> anyhow::Error {
+fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
     let kernel = capability::kernel_release();
     let Some(kind) = kind_of(&error) else {
         return error;
@@ -416,7 +416,11 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
         ),
         _ if libbpf_log::lacks_tracepoints() => format!(
             "the tracepoints sock_send_length and sock_recv_length are missing, which Linux has \
-             since 6.3 (this is {kernel}); --engine syscall does without them"
+             since 6.3 (this is {kernel}){}",
+            match plan {
+                Plan::Socket => "; --engine syscall does without them",
+                _ => "",
+            }
         ),
         _ => format!(
             "kernel {kernel} did not accept netmon's programs (6.1 to 6.18 are known to); -v shows \
