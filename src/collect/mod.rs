@@ -9,6 +9,8 @@ pub mod capability;
 pub mod clock;
 pub mod drain;
 pub mod identity;
+pub mod interfaces;
 pub mod libbpf_log;
+pub mod rtnetlink;
 mod skeleton;
 pub mod wire;
