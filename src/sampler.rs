@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::collect::accounting::{self, Accounting, Plan};
 use crate::collect::clock;
 use crate::collect::drain::Drain;
+use crate::collect::interfaces::Interfaces;
 use crate::model::sample::Sample;
 use crate::model::snapshot::Snapshot;
 use crate::model::tracker::{self, Tracker};
@@ -43,6 +44,8 @@ pub struct Settings {
 pub struct Sampler {
     accounting: Accounting,
     drain: Drain,
+    /// Absent where the kernel does not let them be read.
+    interfaces: Option<Interfaces>,
     tracker: Tracker,
     sample: Sample,
 }
@@ -59,7 +62,12 @@ impl Sampler {
             pin: settings.pin,
         })?;
         let drain = Drain::new(&accounting)?;
-        let tracker = Tracker::new(
+        let mut interfaces = Interfaces::open().ok();
+        let mut sample = Sample::default();
+        if let Some(interfaces) = &mut interfaces {
+            interfaces.read(&mut sample);
+        }
+        let mut tracker = Tracker::new(
             tracker::Settings {
                 interval: settings.interval,
                 alpha: settings.alpha,
@@ -73,11 +81,13 @@ impl Sampler {
             },
             clock::now(),
         );
+        tracker.begin(&sample);
         Ok(Sampler {
             accounting,
             drain,
+            interfaces,
             tracker,
-            sample: Sample::default(),
+            sample,
         })
     }
 
@@ -87,6 +97,11 @@ impl Sampler {
     /// If the kernel refuses a read or a write.
     pub fn step(&mut self) -> Result<Arc<Snapshot>> {
         self.drain.poll(&self.accounting, &mut self.sample)?;
+        // After the maps: what was counted there has passed the interfaces, but for
+        // what still waits to be sent.
+        if let Some(interfaces) = &mut self.interfaces {
+            interfaces.read(&mut self.sample);
+        }
         let snapshot = self.tracker.tick(&self.sample, clock::now());
         let feedback = self.tracker.feedback();
         let maps = &self.accounting.maps;

@@ -234,6 +234,7 @@ mod tests {
             anomalies: Vec::new(),
             loss: Loss::default(),
             balance: Balance::default(),
+            coverage: None,
         }
     }
 

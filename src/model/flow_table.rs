@@ -84,12 +84,13 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// Takes a reading in. Calls `moved` for each flow that moved bytes.
+    /// Takes a reading in. Calls `moved` for each flow that moved bytes, and tells
+    /// whether they are its first.
     pub fn read(
         &mut self,
         sample: &Sample,
         now: Duration,
-        mut moved: impl FnMut(&FlowKey, Totals),
+        mut moved: impl FnMut(&FlowKey, Totals, bool),
     ) {
         // What was removed after the last reading, then what is there now: an
         // entry that was born again under the same key starts from 0.
@@ -100,7 +101,8 @@ impl FlowTable {
             state.in_kernel = false;
             state.leaving = false;
             state.written = 0;
-            self.count(&counters.key, delta, &mut moved);
+            let first = state.counter.totals == delta;
+            self.count(&counters.key, delta, first, &mut moved);
         }
         for counters in &sample.flows {
             let state = self.state(&counters.key, now);
@@ -110,7 +112,8 @@ impl FlowTable {
                 state.gone = None;
                 state.ended = counters.closed;
             }
-            self.count(&counters.key, delta, &mut moved);
+            let first = state.counter.totals == delta;
+            self.count(&counters.key, delta, first, &mut moved);
         }
         self.in_kernel = sample.flows.len();
     }
@@ -123,7 +126,13 @@ impl FlowTable {
             .or_insert_with(|| FlowState::new(now, forgotten.take(key)))
     }
 
-    fn count(&mut self, key: &FlowKey, delta: Totals, moved: &mut impl FnMut(&FlowKey, Totals)) {
+    fn count(
+        &mut self,
+        key: &FlowKey,
+        delta: Totals,
+        first: bool,
+        moved: &mut impl FnMut(&FlowKey, Totals, bool),
+    ) {
         if delta.is_zero() {
             return;
         }
@@ -131,7 +140,7 @@ impl FlowTable {
         if key.remote.is_none() {
             self.unknown_peer_bytes += delta.bytes();
         }
-        moved(key, delta);
+        moved(key, delta, first);
     }
 
     /// Rates, ends and anomalies of every flow; then decides on removals.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flow::{Connection, FlowKey, ProcessId, Protocol, Totals};
+use super::network::{LinkCounters, Network};
 
 /// When something was read: one instant on the two clocks a reader needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +85,11 @@ pub struct Sample {
     pub untracked_processes: Totals,
     /// Events the kernel programs could not handle: cumulative.
     pub missed_events: u64,
+    /// How the machine is connected: the same `Arc` as long as nothing changed,
+    /// `None` where it could not be read.
+    pub network: Option<Arc<Network>>,
+    /// Its interfaces' counters, each cumulative.
+    pub links: Vec<LinkCounters>,
 }
 
 impl Sample {
@@ -98,5 +104,7 @@ impl Sample {
         self.untracked_flows = Totals::default();
         self.untracked_processes = Totals::default();
         self.missed_events = 0;
+        self.network = None;
+        self.links.clear();
     }
 }

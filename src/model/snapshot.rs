@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::anomaly::Anomaly;
+use super::coverage::Coverage;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
 use super::sample::{Identity, Moment};
 
@@ -174,6 +175,9 @@ pub struct Snapshot {
     pub loss: Loss,
     /// The books.
     pub balance: Balance,
+    /// How much of the machine's traffic is explained; `None` where the interfaces
+    /// could not be read.
+    pub coverage: Option<Coverage>,
 }
 
 impl Snapshot {

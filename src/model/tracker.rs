@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 
 use super::anomaly::{Anomaly, is_anomalous};
 use super::counter::Counter;
+use super::coverage::Meter;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
 use super::flow_table::FlowTable;
 use super::process_table::ProcessTable;
@@ -78,6 +79,7 @@ pub struct Tracker {
     processes: ProcessTable,
     protocols: [Counter; Protocol::COUNT],
     untracked: Counter,
+    meter: Meter,
     settled: u64,
 }
 
@@ -92,8 +94,15 @@ impl Tracker {
             processes: ProcessTable::default(),
             protocols: Default::default(),
             untracked: Counter::default(),
+            meter: Meter::default(),
             settled: 0,
         }
+    }
+
+    /// Takes in where the interfaces stand when the first interval begins. Without
+    /// it what they move counts from the first tick on.
+    pub fn begin(&mut self, sample: &Sample) {
+        self.meter.read(sample);
     }
 
     /// Changes the nominal interval from the next tick on.
@@ -127,10 +136,13 @@ impl Tracker {
         };
 
         self.processes.read(sample, &tick);
-        let processes = &mut self.processes;
-        self.flows.read(sample, now.monotonic, |key, moved| {
+        self.meter.read(sample);
+        let (processes, meter) = (&mut self.processes, &mut self.meter);
+        self.flows.read(sample, now.monotonic, |key, moved, first| {
             processes.flow_moved(&key.process, key.protocol, moved);
+            meter.flow_moved(key, moved, first);
         });
+        self.meter.settle(&tick);
         for (counter, totals) in self.protocols.iter_mut().zip(sample.protocols) {
             counter.read(totals);
             counter.settle(&tick);
@@ -181,6 +193,7 @@ impl Tracker {
                 totals: self.protocols.iter().map(|p| p.totals.bytes()).sum(),
                 settled: self.settled,
             },
+            coverage: self.meter.coverage(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::model::coverage::Coverage;
 use crate::model::filter::{Filter, Judge};
 use crate::model::flow::{Address, Endpoint, FlowKey, Protocol, Totals};
 use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, ProtocolRow, Rates, Snapshot};
@@ -29,6 +30,7 @@ pub struct Record<'a> {
     flows: Vec<FlowRecord<'a>>,
     anomalies: Vec<AnomalyRecord<'a>>,
     loss: LossRecord,
+    coverage: Option<CoverageRecord<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +101,24 @@ struct LossRecord {
     unknown_peer_bytes: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct CoverageRecord<'a> {
+    interfaces: Vec<&'a str>,
+    wire_tx_bytes: u64,
+    wire_rx_bytes: u64,
+    wire_tx_packets: u64,
+    wire_rx_packets: u64,
+    payload_tx_bytes: u64,
+    payload_rx_bytes: u64,
+    overhead_tx_bytes: u64,
+    overhead_rx_bytes: u64,
+    other_tx_bytes: u64,
+    other_rx_bytes: u64,
+    excess_tx_bytes: u64,
+    excess_rx_bytes: u64,
+    explained: Option<f64>,
+}
+
 /// A time since the Unix epoch as RFC 3339 in UTC with milliseconds.
 pub fn time(since_epoch: Duration) -> String {
     let milliseconds = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
@@ -123,7 +143,7 @@ fn port(end: Option<Endpoint>) -> Option<u16> {
 impl<'a> Record<'a> {
     /// The record of `snapshot` with the rows that `filter` lets through, and
     /// with `protocols` that balance with its processes (see `books`).
-    /// `protocols` and `loss` always speak of the whole machine, and the sums
+    /// `protocols`, `loss` and `coverage` always speak of the whole machine, and the sums
     /// of unlisted processes are there only when nothing is filtered.
     pub fn new(snapshot: &'a Snapshot, protocols: &[ProtocolRow], filter: &Filter) -> Record<'a> {
         let judge = filter.judge(snapshot);
@@ -167,6 +187,7 @@ impl<'a> Record<'a> {
                 missed_events: snapshot.loss.missed_events,
                 unknown_peer_bytes: snapshot.loss.unknown_peer_bytes,
             },
+            coverage: snapshot.coverage.as_ref().map(coverage),
         }
     }
 }
@@ -255,6 +276,29 @@ fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord
             since: time(anomaly.since),
         })
         .collect()
+}
+
+fn coverage(coverage: &Coverage) -> CoverageRecord<'_> {
+    let Coverage { links, tx, rx, .. } = coverage;
+    CoverageRecord {
+        interfaces: links.iter().map(|link| &*link.name).collect(),
+        wire_tx_bytes: tx.wire_bytes,
+        wire_rx_bytes: rx.wire_bytes,
+        wire_tx_packets: tx.wire_packets,
+        wire_rx_packets: rx.wire_packets,
+        payload_tx_bytes: tx.payload_bytes,
+        payload_rx_bytes: rx.payload_bytes,
+        overhead_tx_bytes: tx.overhead_bytes,
+        overhead_rx_bytes: rx.overhead_bytes,
+        other_tx_bytes: tx.other_bytes,
+        other_rx_bytes: rx.other_bytes,
+        excess_tx_bytes: tx.excess_bytes,
+        excess_rx_bytes: rx.excess_bytes,
+        // Downwards: 1 means all.
+        explained: coverage
+            .explained()
+            .map(|share| (share * 1e4).floor() / 1e4),
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! The help: every key, the marks, and how netmon counts here.
+//! The help: every key, the marks, how netmon counts here and what of the
+//! wire that explains.
 //!
 //! A box over whatever is on the screen.
 
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
+use super::coverage;
 use super::paint::{Canvas, wrap};
 use super::render::Scene;
 
@@ -55,6 +57,11 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
         let text = format!("{} engine: {}; {blind}", engine.name, engine.method);
         notes.push(String::new());
         notes.extend(wrap(&text, usize::from(inner_width), 4));
+        if let Some(coverage) = &view.snapshot.coverage {
+            for text in coverage::parts(coverage, scene.state.unit, theme.glyphs) {
+                notes.extend(wrap(&text, usize::from(inner_width), 2));
+            }
+        }
     }
     let lines = (KEYS.len() + 1 + notes.len()) as u16;
     let height = (lines + 2).min(screen.height);

@@ -5,6 +5,7 @@
 //! and reads nothing but the feed and the terminal.
 
 mod columns;
+mod coverage;
 mod detail;
 mod footer;
 mod graph;

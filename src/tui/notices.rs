@@ -1,4 +1,5 @@
-//! What is known not to be fully counted, as a line of the header.
+//! What is known not to be fully counted, and how much of the wire is explained,
+//! as a line of the header.
 //!
 //! Chooses the words and which of them warn. Counts nothing.
 
@@ -7,6 +8,7 @@ use ratatui::layout::Rect;
 use crate::model::snapshot::Snapshot;
 use crate::model::units;
 
+use super::coverage;
 use super::paint::Canvas;
 use super::render::Scene;
 use super::view::View;
@@ -17,11 +19,13 @@ struct Notice {
     warning: bool,
 }
 
-/// Whether the header needs a line for losses. On a screen of few lines only
-/// warnings are worth one.
+/// Whether the header needs a line for losses and coverage. On a screen of few
+/// lines unknown peers alone are not worth one.
 pub fn are_due(snapshot: &Snapshot, area: Rect) -> bool {
     let loss = &snapshot.loss;
-    is_warned(snapshot) || (loss.unknown_peer_bytes > 0 && area.height >= 30)
+    is_warned(snapshot)
+        || snapshot.coverage.is_some()
+        || (loss.unknown_peer_bytes > 0 && area.height >= 30)
 }
 
 /// Whether any of it is a warning.
@@ -60,23 +64,37 @@ fn notices(snapshot: &Snapshot) -> Vec<Notice> {
     notices
 }
 
-/// Draws all of it on a line of its own.
+/// Draws all of it on a line of its own, and after it what is explained.
 pub fn draw(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
-    let mut x = line.x + 1;
+    let theme = scene.theme;
+    let start = line.x + 1;
+    let mut x = start;
     if is_warned(&view.snapshot) {
-        let sign = if scene.theme.glyphs.unicode {
-            "⚠ "
-        } else {
-            "! "
-        };
+        let sign = if theme.glyphs.unicode { "⚠ " } else { "! " };
         let room = line.right().saturating_sub(x);
-        x = canvas.text(x, line.y, room, sign, scene.theme.warning);
+        x = canvas.text(x, line.y, room, sign, theme.warning);
     }
-    draw_from(scene, view, x, line, canvas);
+    x = draw_from(scene, view, x, line, canvas);
+    let Some(coverage) = &view.snapshot.coverage else {
+        return;
+    };
+    let gap = if x > start { 3 } else { 0 };
+    let room = line.right().saturating_sub(x + gap + 1).into();
+    let pieces = coverage::pieces(coverage, scene.state.unit, theme.glyphs, room);
+    if x > start && !pieces.is_empty() {
+        x = separator(scene, x, line, canvas);
+    }
+    coverage::draw(scene, &pieces, x, line, canvas);
 }
 
-/// Draws it from column `x` of a line on.
-pub fn draw_from(scene: &Scene<'_>, view: &View, mut x: u16, line: Rect, canvas: &mut Canvas<'_>) {
+/// Draws the losses from column `x` of a line on; gives the column after them.
+pub fn draw_from(
+    scene: &Scene<'_>,
+    view: &View,
+    mut x: u16,
+    line: Rect,
+    canvas: &mut Canvas<'_>,
+) -> u16 {
     let theme = scene.theme;
     for (index, notice) in notices(&view.snapshot).iter().enumerate() {
         if index > 0 {
@@ -95,9 +113,11 @@ pub fn draw_from(scene: &Scene<'_>, view: &View, mut x: u16, line: Rect, canvas:
             style,
         );
     }
+    x
 }
 
-fn separator(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
+/// Draws what stands between two texts after column `x`; gives the next one's.
+pub fn separator(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
     canvas.symbol(
         x + 1,
         line.y,

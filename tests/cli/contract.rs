@@ -25,10 +25,14 @@ enum Kind {
     PortOrNull,
     List,
     Object,
+    ObjectOrNull,
+    /// From 0 to 1; null as long as too little moved.
+    ShareOrNull,
 }
 
 use Kind::{
-    AddressOrNull, Count, Flag, List, Number, Object, PortOrNull, StartTime, Text, TextOrNull, Time,
+    AddressOrNull, Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull,
+    StartTime, Text, TextOrNull, Time,
 };
 
 type Fields = &'static [(&'static str, Kind)];
@@ -44,6 +48,7 @@ const RECORD: Fields = &[
     ("flows", List),
     ("anomalies", List),
     ("loss", Object),
+    ("coverage", ObjectOrNull),
 ];
 
 const PROTOCOL: Fields = &[
@@ -115,6 +120,23 @@ const LOSS: Fields = &[
     ("unknown_peer_bytes", Count),
 ];
 
+const COVERAGE: Fields = &[
+    ("interfaces", List),
+    ("wire_tx_bytes", Count),
+    ("wire_rx_bytes", Count),
+    ("wire_tx_packets", Count),
+    ("wire_rx_packets", Count),
+    ("payload_tx_bytes", Count),
+    ("payload_rx_bytes", Count),
+    ("overhead_tx_bytes", Count),
+    ("overhead_rx_bytes", Count),
+    ("other_tx_bytes", Count),
+    ("other_rx_bytes", Count),
+    ("excess_tx_bytes", Count),
+    ("excess_rx_bytes", Count),
+    ("explained", ShareOrNull),
+];
+
 const PROTOCOLS: [&str; 9] = [
     "tcp", "udp", "icmp", "sctp", "mptcp", "raw", "packet", "vsock", "other",
 ];
@@ -139,6 +161,10 @@ fn check_kind(value: &Value, kind: Kind) -> bool {
         PortOrNull => value.is_null() || value.as_u64().is_some_and(|p| (1..=65535).contains(&p)),
         List => value.is_array(),
         Object => value.is_object(),
+        ObjectOrNull => value.is_null() || value.is_object(),
+        ShareOrNull => {
+            value.is_null() || value.as_f64().is_some_and(|it| (0.0..=1.0).contains(&it))
+        }
     }
 }
 
@@ -249,9 +275,30 @@ pub fn check_line(line: &str) -> anyhow::Result<Value> {
         }
     }
     check_fields(&record["loss"], LOSS, "loss")?;
+    check_coverage(&record["coverage"])?;
     ensure!(record["schema"] == 1, "schema {}", record["schema"]);
     check_row_rules(&record)?;
     Ok(record)
+}
+
+/// Every part has its place, and in each direction they add up.
+fn check_coverage(coverage: &Value) -> anyhow::Result<()> {
+    if coverage.is_null() {
+        return Ok(());
+    }
+    check_fields(coverage, COVERAGE, "coverage")?;
+    for direction in ["tx", "rx"] {
+        let part = |name: &str| coverage[format!("{name}_{direction}_bytes")].as_u64();
+        let sum = |one, other| part(one).zip(part(other)).map(|(a, b)| a + b);
+        ensure!(
+            sum("wire", "excess")
+                == sum("payload", "overhead")
+                    .zip(part("other"))
+                    .map(|(a, b)| a + b),
+            "the parts do not add up: {coverage}"
+        );
+    }
+    Ok(())
 }
 
 /// Fails unless the processes of a record sum up to its protocols.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::anomaly::Anomaly;
+use netmon::model::coverage::{Coverage, Covered, CoveredLink};
 use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{Identity, Moment};
 use netmon::model::snapshot::{
@@ -105,6 +106,7 @@ pub fn quiet(sequence: u64) -> Snapshot {
         anomalies: Vec::new(),
         loss: Loss::default(),
         balance: Balance::default(),
+        coverage: None,
     }
 }
 
@@ -302,6 +304,7 @@ pub fn scene(sequence: u64, busy: bool) -> Snapshot {
     );
     let ended = scene.flows.len() - 3;
     scene.flows[ended].closed = true;
+    scene.coverage = Some(coverage());
     scene.aggregates = vec![AggregateRow {
         name: "[kernel]",
         kernel_thread: true,
@@ -309,6 +312,38 @@ pub fn scene(sequence: u64, busy: bool) -> Snapshot {
         rates: rates(128.0, 256.0),
     }];
     scene
+}
+
+/// Some gigabytes by two cards, most of it payload.
+fn coverage() -> Coverage {
+    let link = |name: &str, tx, rx| CoveredLink {
+        name: name.into(),
+        totals: totals(tx, rx),
+    };
+    Coverage {
+        links: vec![
+            link("eth0", 6_500_000_000, 1_200_000_000),
+            link("wlan0", 250_000_000, 100_000_000),
+        ],
+        tx: Covered {
+            wire_bytes: 6_750_000_000,
+            wire_packets: 4_600_000,
+            payload_bytes: 6_454_000_000,
+            overhead_bytes: 280_000_000,
+            other_bytes: 16_000_000,
+            excess_bytes: 0,
+        },
+        rx: Covered {
+            wire_bytes: 1_300_000_000,
+            wire_packets: 900_000,
+            payload_bytes: 1_030_000_000,
+            overhead_bytes: 58_000_000,
+            other_bytes: 212_000_000,
+            excess_bytes: 0,
+        },
+        wire_rates: rates(1.5 * MIB, 4.1 * MIB),
+        payload_rates: rates(1.4 * MIB, 3.9 * MIB),
+    }
 }
 
 /// `count` flows of a hundred processes, all busy, different at each sequence.
