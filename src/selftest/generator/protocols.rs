@@ -180,7 +180,8 @@ fn raw(domain: c_int, number: c_int, connected: bool, ledger: &mut Ledger) -> an
         Protocol::Raw
     };
     let open = |address: IpAddr| -> anyhow::Result<Socket> {
-        let fd = sys::socket(domain, libc::SOCK_RAW, number)?;
+        let fd = sys::socket(domain, libc::SOCK_RAW, number)
+            .map_err(|error| unsupported("raw sockets", error))?;
         let socket = Socket::new(fd, protocol);
         sys::bind(socket.fd(), &SocketAddr::from((address, 0)).into())?;
         Ok(socket)
