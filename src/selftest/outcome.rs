@@ -144,3 +144,186 @@ fn distance(plan: Plan, after: &Snapshot, report: &Report) -> (u64, &'static str
         (0, 0, true) => (0, "names or protocol totals"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use anyhow::anyhow;
+
+    use super::super::generator::ledger::{Amount, Direction, How, Movement, Who};
+    use super::*;
+    use crate::model::flow::{Endpoint, FlowKey, ProcessId, Protocol};
+    use crate::model::sample::{Identity, Moment};
+    use crate::model::snapshot::{Balance, FlowRow, Loss, ProcessRow, ProtocolRow, Rates};
+
+    const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 7);
+    const ENDPOINT: Endpoint = Endpoint {
+        address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        port: 7,
+    };
+
+    fn sent(tx_bytes: u64, tx_operations: u64) -> Totals {
+        Totals {
+            tx_bytes,
+            tx_operations,
+            ..Totals::default()
+        }
+    }
+
+    /// A process that says it sent 100 bytes by one call.
+    fn report(how: How) -> Report {
+        let movement = Movement {
+            pid: 42,
+            protocol: Protocol::Tcp,
+            local: Some(ADDRESS.into()),
+            remote: Some(ADDRESS.into()),
+            peer: Some(ADDRESS.into()),
+            direction: Direction::Sent,
+            how,
+        };
+        let amount = Amount {
+            bytes: 100,
+            operations: 1,
+        };
+        let who = Who {
+            pid: 42,
+            start_ticks: 0,
+            network_namespace: 1,
+            comm: "sender".to_owned(),
+        };
+        Report {
+            who: vec![who],
+            moved: vec![(movement, amount)],
+            ..Report::default()
+        }
+    }
+
+    /// A reading with these counts of that process; without any if they are zero.
+    fn snapshot(process: Totals, flow: Totals, protocol: Totals) -> Snapshot {
+        let id = ProcessId {
+            pid: 42,
+            start_ns: 0,
+        };
+        let identity = Arc::new(Identity {
+            name: "sender".to_owned(),
+            ..Identity::default()
+        });
+        let mut made = Snapshot {
+            sequence: 1,
+            at: Moment::default(),
+            boot: Duration::ZERO,
+            interval: Duration::ZERO,
+            nominal_interval: Duration::ZERO,
+            engine: Plan::Residual.engine(),
+            threshold: 0.0,
+            protocols: Vec::new(),
+            processes: Vec::new(),
+            flows: Vec::new(),
+            aggregates: Vec::new(),
+            anomalies: Vec::new(),
+            loss: Loss::default(),
+            balance: Balance::default(),
+        };
+        if process.is_zero() {
+            return made;
+        }
+        let rates = Rates::default();
+        made.protocols.push(ProtocolRow {
+            protocol: Protocol::Tcp,
+            totals: protocol,
+            rates,
+        });
+        made.processes.push(ProcessRow {
+            id,
+            identity,
+            totals: process,
+            rates,
+            by_protocol: Default::default(),
+            kernel_thread: false,
+            exited: false,
+            anomalous: false,
+        });
+        made.flows.push(FlowRow {
+            key: FlowKey {
+                process: id,
+                protocol: Protocol::Tcp,
+                network_namespace: 1,
+                local: Some(ENDPOINT),
+                remote: Some(ENDPOINT),
+            },
+            process: 0,
+            totals: flow,
+            rates,
+            closed: false,
+            anomalous: false,
+        });
+        made
+    }
+
+    fn judged(plan: Plan, how: How, process: Totals, flow: Totals, protocol: Totals) -> Outcome {
+        let none = Totals::default();
+        let (before, after) = (
+            snapshot(none, none, none),
+            snapshot(process, flow, protocol),
+        );
+        Outcome::of(plan, &before, &after, &report(how)).unwrap_or_else(Outcome::from_error)
+    }
+
+    #[test]
+    fn exact_only_if_process_flow_and_protocol_are() {
+        let right = sent(100, 1);
+        let exact = judged(Plan::Residual, How::Call, right, right, right);
+        assert_eq!(exact.verdict, Verdict::Exact);
+        assert_eq!((exact.truth, exact.counted), (right, right));
+
+        for (process, flow, protocol, bytes, what) in [
+            (sent(93, 1), sent(93, 1), right, 7, "bytes"),
+            (Totals::default(), right, right, 100, "bytes"),
+            (right, sent(112, 1), right, 12, "bytes of flows"),
+            (sent(100, 2), sent(100, 2), right, 0, "operations"),
+            (right, right, sent(101, 1), 0, "names or protocol totals"),
+        ] {
+            let off = judged(Plan::Residual, How::Call, process, flow, protocol);
+            let Verdict::Off(difference) = off.verdict else {
+                panic!("{off:?}");
+            };
+            assert_eq!((difference.bytes, difference.what), (bytes, what));
+            assert!(difference.text.contains("100"), "{}", difference.text);
+            assert_eq!((off.truth, off.counted), (right, process));
+        }
+    }
+
+    #[test]
+    fn what_a_plan_cannot_see_must_not_be_counted() {
+        let none = Totals::default();
+        let blind = judged(Plan::Socket, How::SpliceFromTcp, none, none, none);
+        let Verdict::NotSeen(what) = &blind.verdict else {
+            panic!("{blind:?}");
+        };
+        assert!(what.contains("splice from TCP"), "{what}");
+        let right = sent(100, 1);
+        let seen = judged(Plan::Socket, How::SpliceFromTcp, right, right, right);
+        assert!(matches!(seen.verdict, Verdict::Off(_)), "{seen:?}");
+    }
+
+    #[test]
+    fn errors_are_verdicts_too() {
+        let missing = Report {
+            unsupported: Some("no such socket".to_owned()),
+            ..Report::default()
+        };
+        let none = Totals::default();
+        let empty = snapshot(none, none, none);
+        let error = Outcome::of(Plan::Residual, &empty, &empty, &missing).unwrap_err();
+        let verdict = Outcome::from_error(error).verdict;
+        assert_eq!(verdict, Verdict::NotHere("no such socket".to_owned()));
+        let Verdict::Off(difference) = Outcome::from_error(anyhow!("gone").context("it")).verdict
+        else {
+            panic!("an error that is no verdict");
+        };
+        assert_eq!((difference.bytes, difference.what), (0, "never compared"));
+        assert_eq!(difference.text, "it: gone");
+    }
+}

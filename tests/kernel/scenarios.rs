@@ -12,8 +12,10 @@ use netmon::selftest::watch::Watch;
 use crate::cases::outcome;
 use crate::{crowded, shared};
 
+type Crowd = fn(&mut Watch) -> anyhow::Result<()>;
+
 /// Those that fill the maps.
-const ALONE: &[(&str, fn(&mut Watch) -> anyhow::Result<()>)] = &[
+const ALONE: &[(&str, Crowd)] = &[
     ("more_flows_than_room", crowded::more_flows_than_room),
     ("short_connections", crowded::short_connections),
     (
