@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use super::driver::Generator;
 use super::expect;
 use super::generator::ledger::{Direction, Movement, Report};
-use super::generator::{Unsupported, unsupported};
+use super::generator::{Unsupported, sleeps_in, unsupported};
 use super::outcome::{Outcome, Verdict};
 use super::watch::Watch;
 use crate::model::snapshot::{ProcessRow, Snapshot};
@@ -252,19 +252,14 @@ fn killed_in_a_blocked_send(watch: &mut Watch) -> anyhow::Result<Outcome> {
 /// Waits until `pid` sleeps in a sending call.
 fn wait_until_blocked(pid: u32) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let sending = format!("{} ", libc::SYS_sendto);
     let mut sleeping = 0;
     // Twice in a row, so that it is not a moment between two parts of the call.
     while sleeping < 2 {
         ensure!(Instant::now() < deadline, "the sender never blocked");
         thread::sleep(Duration::from_millis(10));
-        let call = std::fs::read_to_string(format!("/proc/{pid}/syscall"))
+        let sleeps = sleeps_in(pid, libc::SYS_sendto)
             .map_err(|error| unsupported("seeing in which call a process sleeps", error))?;
-        sleeping = if call.starts_with(&sending) {
-            sleeping + 1
-        } else {
-            0
-        };
+        sleeping = if sleeps { sleeping + 1 } else { 0 };
     }
     Ok(())
 }

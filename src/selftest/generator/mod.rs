@@ -29,6 +29,7 @@ use anyhow::{Context, ensure};
 
 use ledger::{Direction, Ledger};
 pub use matrix::is_variant;
+pub use sys::sleeps_in;
 
 /// The first two words of the command line that makes the testing program a generator.
 pub const DOOR: [&str; 2] = ["selftest", "--generator"];
