@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use netmon::model::flow::{Endpoint, FlowKey, ProcessId, Protocol, Totals};
+use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{FlowCounters, Identity, Moment, ProcessCounters, Sample};
 use netmon::model::snapshot::Engine;
 use netmon::model::tracker::{Settings, Tracker};
@@ -50,7 +50,7 @@ fn flow(n: u32) -> FlowKey {
     let [_, _, high, low] = n.to_be_bytes();
     let end = |address: [u8; 4], port| {
         Some(Endpoint {
-            address: IpAddr::V4(Ipv4Addr::from(address)),
+            address: Address::Ip(IpAddr::V4(Ipv4Addr::from(address))),
             port,
         })
     };

@@ -46,11 +46,17 @@
 #define TCP_ESTABLISHED 1 /* include/net/tcp_states.h */
 #define TCP_CLOSE       7
 
+#define EEXIST 17
+
 #define S_IFMT   0170000
 #define S_IFSOCK 0140000
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
-#define TS_COMPAT  0x0002     /* arch/x86/include/asm/thread_info.h */
+#define PF_IO_WORKER 0x00000010 /* include/linux/sched.h */
+#define PF_KTHREAD   0x00200000
+
+#define IORING_OP_SPLICE 30 /* include/uapi/linux/io_uring.h */
+#define NETDEV_BUCKETS  256 /* NETDEV_HASHENTRIES, include/linux/netdevice.h */
+#define TS_COMPAT    0x0002     /* arch/x86/include/asm/thread_info.h */
 /* clang-format on */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -76,8 +82,23 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct net {
 	struct ns_common ns;
+	struct hlist_head *dev_index_head;
+};
+
+struct net_device {
+	char name[16];
+	int ifindex;
+	struct hlist_node index_hlist;
 };
 
 typedef struct {
@@ -96,10 +117,23 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+typedef struct {
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	__u16 sk_type;
 	__u16 sk_protocol;
+};
+
+struct packet_type {
+	struct net_device *dev;
+};
+
+struct packet_sock {
+	struct packet_type prot_hook;
 };
 
 struct inet_sock {
@@ -151,6 +185,22 @@ struct thread_info {
 
 struct bpf_local_storage;
 
+struct io_wq_work {}; /* only its place matters */
+
+struct io_worker { /* io_uring/io-wq.c; task_struct.worker_private of its workers */
+	struct io_wq_work *cur_work;
+};
+
+struct io_cqe {
+	__s32 res;
+};
+
+struct io_kiocb {
+	__u8 opcode;
+	struct io_cqe cqe;
+	struct io_wq_work work;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -163,6 +213,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	__u64 self_exec_id;
 	struct bpf_local_storage *bpf_storage;
+	void *worker_private;
 };
 
 #pragma clang attribute pop
@@ -177,6 +228,7 @@ struct user_sockaddr {
 			__u32 flowinfo;
 			__u32 v6[4];
 		};
+		__s32 interface; /* sockaddr_ll.sll_ifindex */
 	};
 };
 

@@ -27,6 +27,7 @@ enum protocol {
 enum ends {
 	END_LOCAL = 1,
 	END_REMOTE = 2,
+	END_INTERFACE = 4, /* remote_address holds an interface's name, not an address */
 };
 
 /* Bits of traffic.flags. */

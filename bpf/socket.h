@@ -98,7 +98,27 @@ static __always_inline __u16 local_port_of(struct sock *sk, bool trusted)
 /* True while the socket itself names its peer. */
 static __always_inline bool has_peer(const struct connection *connection)
 {
-	return connection->ends & END_REMOTE;
+	return connection->ends & (END_REMOTE | END_INTERFACE);
+}
+
+/* A packet socket talks to an interface: its name is the remote end. */
+static __always_inline void set_interface(struct connection *to, const struct net_device *device)
+{
+	if (bpf_core_read(to->remote_address, sizeof(to->remote_address), &device->name))
+		return;
+	to->ends = END_INTERFACE;
+}
+
+/* The interface a packet socket is bound to, if to one. */
+static __always_inline void bound_interface(struct sock *sk, struct connection *to)
+{
+	struct net_device *device = NULL;
+
+	/* CONFIG_PACKET may be a module: then its types are not the kernel's. */
+	if (bpf_core_type_exists(struct packet_sock))
+		device = BPF_CORE_READ((struct packet_sock *)sk, prot_hook.dev);
+	if (device)
+		set_interface(to, device);
 }
 
 static __always_inline void copy_address(__u32 *to, const struct in6_addr *from, bool trusted)
@@ -142,6 +162,8 @@ static __always_inline void connection_of(struct sock *sk, __u32 protocol, bool 
 	} else {
 		__builtin_memset(to->local_address, 0, sizeof(to->local_address));
 		__builtin_memset(remote, 0, sizeof(to->remote_address));
+		if (family == AF_PACKET)
+			bound_interface(sk, to);
 		return;
 	}
 	to->ends = END_LOCAL;
@@ -191,9 +213,45 @@ __noinline int read_peer(struct connection *to, __u64 address, __u32 length, __u
 	return 0;
 }
 
-static __always_inline void set_peer(struct connection *to, struct name name, bool is_v4)
+/* Interfaces that share a bucket of the namespace's table of them. */
+#define MAX_IN_BUCKET 64
+
+/* The interface that a sockaddr_ll names, by its number in a `struct net`. */
+__noinline int read_interface(struct connection *to, __u64 address, __u32 length, __u64 net)
 {
-	read_peer(to, name.address, name.length, is_v4);
+	struct hlist_head *buckets;
+	struct net_device *device;
+	struct hlist_node *node;
+	__s32 number;
+	__u64 name;
+	int i;
+
+	name = address + offsetof(struct user_sockaddr, interface);
+	if (!to || !address || length < offsetof(struct user_sockaddr, interface) + sizeof(number) ||
+	    bpf_probe_read_user(&number, sizeof(number), (void *)name) || number <= 0)
+		return 0;
+	buckets = BPF_CORE_READ((struct net *)net, dev_index_head);
+	node = BPF_CORE_READ(&buckets[(__u32)number % NETDEV_BUCKETS], first);
+	for (i = 0; i < MAX_IN_BUCKET && node; i++) {
+		device = (void *)node - bpf_core_field_offset(struct net_device, index_hlist);
+		if (BPF_CORE_READ(device, ifindex) == number) {
+			set_interface(to, device);
+			break;
+		}
+		node = BPF_CORE_READ(node, next);
+	}
+	return 0;
+}
+
+/* What the process named wins over what the socket is connected or bound to. */
+static __always_inline void set_peer(struct connection *to, struct name name, struct sock *sk,
+				     bool is_v4)
+{
+	if (to->protocol == PROTOCOL_PACKET)
+		read_interface(to, name.address, name.length,
+			       (__u64)BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	else
+		read_peer(to, name.address, name.length, is_v4);
 }
 
 /* The msg_name of a msghdr in user memory; length 0 for none. */

@@ -9,11 +9,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, Typedef};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, Link, MapHandle, ProgramMut};
 
 use super::batch::{ProgramStatistics, statistics};
-use super::skeleton::{NetmonSkel, NetmonSkelBuilder};
+use super::skeleton::{NetmonSkel, NetmonSkelBuilder, OpenNetmonProgs};
 use super::{capability, clock, libbpf_log};
 use crate::model::snapshot::Engine;
 
@@ -23,6 +25,10 @@ pub enum Plan {
     /// The socket layer, and at the exit of each network syscall what it did
     /// not see. Needs `sock_send_length` (Linux 6.3).
     Residual,
+    /// Entry and exit of syscalls, the read and write family included, and the
+    /// ends of the sockets' functions (`fexit`) for what no syscall moves. Needs
+    /// a kernel that takes such programs.
+    Functions,
     /// Only the entry and exit of syscalls, the read and write family included.
     EnterExit,
     /// Only the socket layer: costs other syscalls nothing. Needs Linux 6.3.
@@ -38,7 +44,17 @@ impl Plan {
                 method: "socket layer + rest of syscalls",
                 blind_spots: &[
                     "AF_PACKET receive rings",
-                    "io_uring splice and zero-copy receive from TCP",
+                    "io_uring zero-copy receive from TCP",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
+                ],
+            },
+            Plan::Functions => Engine {
+                name: "syscall",
+                method: "syscall entry and exit + socket functions",
+                blind_spots: &[
+                    "AF_PACKET receive rings",
+                    "io_uring zero-copy receive from TCP",
+                    "vsock of io_uring and 32-bit processes",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
             },
@@ -65,11 +81,16 @@ impl Plan {
     }
 
     fn uses_socket_layer(self) -> bool {
-        self != Plan::EnterExit
+        matches!(self, Plan::Residual | Plan::Socket)
     }
 
     fn uses_syscalls(self) -> bool {
         self != Plan::Socket
+    }
+
+    /// Splice of io_uring out of TCP takes two programs of its own.
+    fn sees_ring_splice(self) -> bool {
+        matches!(self, Plan::Residual | Plan::Functions)
     }
 }
 
@@ -223,16 +244,11 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
     rodata.syscalls_are_armed = plan.uses_syscalls();
     open.maps.traffic_map.set_max_entries(settings.max_flows)?;
     open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
-    for program in [&mut open.progs.on_sock_send, &mut open.progs.on_sock_recv] {
-        program.set_autoload(plan.uses_socket_layer());
-    }
-    for program in [&mut open.progs.on_sys_enter, &mut open.progs.on_sys_exit] {
-        program.set_autoload(plan.uses_syscalls());
-    }
+    select(plan, &mut open.progs)?;
 
     let skeleton = open.load()?;
     let maps = maps_of(&skeleton)?;
-    let (links, programs) = attach(plan, &skeleton)?;
+    let (links, programs) = attach(&skeleton)?;
     Ok(Accounting {
         plan,
         maps,
@@ -241,6 +257,41 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
         pins: Vec::new(),
         directories: Vec::new(),
     })
+}
+
+/// Leaves out the programs that `plan` does not use or this kernel has no place for.
+fn select(plan: Plan, programs: &mut OpenNetmonProgs<'_>) -> Result<()> {
+    for program in [&mut programs.on_sock_send, &mut programs.on_sock_recv] {
+        program.set_autoload(plan.uses_socket_layer());
+    }
+    for program in [&mut programs.on_sys_enter, &mut programs.on_sys_exit] {
+        program.set_autoload(plan.uses_syscalls());
+    }
+    let types = Btf::from_vmlinux().context("could not read the kernel's type information")?;
+    let has_ring = plan.sees_ring_splice()
+        && types
+            .type_by_name::<Typedef<'_>>("btf_trace_io_uring_complete")
+            .is_some();
+    for program in [
+        &mut programs.on_receive_space,
+        &mut programs.on_ring_complete,
+    ] {
+        program.set_autoload(has_ring);
+    }
+    for (name, program) in [
+        ("inet_sendmsg", &mut programs.on_inet_send),
+        ("inet6_sendmsg", &mut programs.on_inet6_send),
+        ("inet_sendpage", &mut programs.on_inet_page),
+        ("packet_sendmsg", &mut programs.on_packet_send),
+        ("inet_recvmsg", &mut programs.on_inet_recv),
+        ("inet6_recvmsg", &mut programs.on_inet6_recv),
+        ("sock_common_recvmsg", &mut programs.on_common_recv),
+        ("packet_recvmsg", &mut programs.on_packet_recv),
+    ] {
+        let is_there = || types.type_by_name::<Func<'_>>(name).is_some();
+        program.set_autoload(plan == Plan::Functions && is_there());
+    }
+    Ok(())
 }
 
 fn maps_of(skeleton: &NetmonSkel<'_>) -> Result<Maps> {
@@ -264,28 +315,33 @@ type Attached = (Vec<Link>, Vec<(&'static str, OwnedFd)>);
 /// is armed before everything that completes it is there. Links are dropped,
 /// hence detached, in the opposite order of need: the last call armed is
 /// completed by programs that are still attached.
-fn attach(plan: Plan, skeleton: &NetmonSkel<'_>) -> Result<Attached> {
+fn attach(skeleton: &NetmonSkel<'_>) -> Result<Attached> {
     let programs = &skeleton.progs;
     let mut wanted: Vec<(&'static str, &ProgramMut<'_>)> = vec![
         ("sched_process_exit", &programs.on_exit),
         ("inet_sock_set_state", &programs.on_state),
+        ("io_uring_complete", &programs.on_ring_complete),
+        ("tcp_rcv_space_adjust", &programs.on_receive_space),
+        ("sys_exit", &programs.on_sys_exit),
+        ("sock_send_length", &programs.on_sock_send),
+        ("sock_recv_length", &programs.on_sock_recv),
+        ("inet_sendmsg", &programs.on_inet_send),
+        ("inet6_sendmsg", &programs.on_inet6_send),
+        ("inet_sendpage", &programs.on_inet_page),
+        ("packet_sendmsg", &programs.on_packet_send),
+        ("inet_recvmsg", &programs.on_inet_recv),
+        ("inet6_recvmsg", &programs.on_inet6_recv),
+        ("sock_common_recvmsg", &programs.on_common_recv),
+        ("packet_recvmsg", &programs.on_packet_recv),
+        ("sys_enter", &programs.on_sys_enter),
     ];
-    if plan.uses_syscalls() {
-        wanted.push(("sys_exit", &programs.on_sys_exit));
-    }
-    if plan.uses_socket_layer() {
-        wanted.push(("sock_send_length", &programs.on_sock_send));
-        wanted.push(("sock_recv_length", &programs.on_sock_recv));
-    }
-    if plan.uses_syscalls() {
-        wanted.push(("sys_enter", &programs.on_sys_enter));
-    }
+    wanted.retain(|(_, program)| program.autoload());
     let mut links = Vec::new();
     let mut fds = Vec::new();
     for (name, program) in wanted {
         let link = program
             .attach()
-            .with_context(|| format!("could not attach to tp_btf/{name}"))?;
+            .with_context(|| format!("could not attach to {name}"))?;
         links.insert(0, link);
         fds.push((name, program.as_fd().try_clone_to_owned()?));
     }

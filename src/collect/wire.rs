@@ -9,12 +9,15 @@ pub use super::skeleton::types::{
     process as RawProcess, process_key as RawProcessKey, socket_key as RawSocketKey,
     totals as RawTotals, traffic as RawTraffic,
 };
-use crate::model::flow::{Connection, Endpoint, FlowKey, ProcessId, Protocol, Totals};
+use crate::model::flow::{
+    Address, Connection, Endpoint, FlowKey, InterfaceName, ProcessId, Protocol, Totals,
+};
 use crate::model::sample::FlowCounters;
 
 /// Bits of `flow_key.connection.ends` (enum ends, bpf/netmon.h).
 const END_LOCAL: u8 = 1;
 const END_REMOTE: u8 = 2;
+const END_INTERFACE: u8 = 4;
 /// Bits of `traffic.flags` and `process.flags` (bpf/netmon.h).
 const TRAFFIC_CLOSED: u32 = 1;
 /// The last thread of the process has exited.
@@ -73,23 +76,29 @@ pub fn bytes_of_slice<T: Wire>(values: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
-/// Network-order words of an address; IPv4-mapped ones become IPv4.
-fn address(words: [u32; 4]) -> IpAddr {
+/// The bytes behind four words, in the order they have in memory.
+fn octets(words: [u32; 4]) -> [u8; 16] {
     let mut octets = [0; 16];
     for (to, word) in octets.chunks_exact_mut(4).zip(words) {
         to.copy_from_slice(&word.to_ne_bytes());
     }
-    let v6 = Ipv6Addr::from(octets);
-    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+    octets
 }
 
-fn words(address: IpAddr) -> [u32; 4] {
-    let v6 = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
+/// Network-order words of an address; IPv4-mapped ones become IPv4.
+fn ip_address(words: [u32; 4]) -> Address {
+    let v6 = Ipv6Addr::from(octets(words));
+    Address::Ip(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
+}
+
+fn words(address: Address) -> [u32; 4] {
+    let octets = match address {
+        Address::Ip(IpAddr::V4(v4)) => v4.to_ipv6_mapped().octets(),
+        Address::Ip(IpAddr::V6(v6)) => v6.octets(),
+        Address::Interface(name) => name.0,
     };
     let mut words = [0; 4];
-    for (word, octets) in words.iter_mut().zip(v6.octets().chunks_exact(4)) {
+    for (word, octets) in words.iter_mut().zip(octets.chunks_exact(4)) {
         *word = u32::from_ne_bytes([octets[0], octets[1], octets[2], octets[3]]);
     }
     words
@@ -98,8 +107,14 @@ fn words(address: IpAddr) -> [u32; 4] {
 fn connection(raw: &RawConnection, network_namespace: u32) -> Connection {
     let end = |bit, words, port| {
         (raw.ends & bit != 0).then(|| Endpoint {
-            address: address(words),
+            address: ip_address(words),
             port,
+        })
+    };
+    let interface = || {
+        (raw.ends & END_INTERFACE != 0).then(|| Endpoint {
+            address: Address::Interface(InterfaceName(octets(raw.remote_address))),
+            port: 0,
         })
     };
     Connection {
@@ -109,7 +124,7 @@ fn connection(raw: &RawConnection, network_namespace: u32) -> Connection {
             .unwrap_or(Protocol::Other),
         network_namespace,
         local: end(END_LOCAL, raw.local_address, raw.local_port),
-        remote: end(END_REMOTE, raw.remote_address, raw.remote_port),
+        remote: end(END_REMOTE, raw.remote_address, raw.remote_port).or_else(interface),
     }
 }
 
@@ -165,7 +180,10 @@ pub fn raw_flow_key(key: &FlowKey) -> RawFlowKey {
         raw.local_port = local.port;
     }
     if let Some(remote) = key.remote {
-        raw.ends |= END_REMOTE;
+        raw.ends |= match remote.address {
+            Address::Ip(_) => END_REMOTE,
+            Address::Interface(_) => END_INTERFACE,
+        };
         raw.remote_address = words(remote.address);
         raw.remote_port = remote.port;
     }
@@ -232,17 +250,22 @@ mod tests {
     #[test]
     fn a_flow_key_survives_the_wire() {
         let v4 = Endpoint {
-            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5)),
+            address: Address::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5))),
             port: 51_234,
         };
         let v6 = Endpoint {
             address: "2001:db8::1".parse().unwrap(),
             port: 443,
         };
+        let interface = Endpoint {
+            address: Address::Interface(InterfaceName(*b"wlan0\0\0\0\0\0\0\0\0\0\0\0")),
+            port: 0,
+        };
         for (local, remote) in [
             (Some(v4), Some(v4)),
             (Some(v6), Some(v6)),
             (Some(v6), None),
+            (None, Some(interface)),
             (None, None),
         ] {
             let key = key(local, remote);
@@ -259,7 +282,7 @@ mod tests {
         let decoded = over_the_wire(&key(Some(mapped), None));
         assert_eq!(
             decoded.local.unwrap().address,
-            IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))
+            Address::Ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)))
         );
     }
 

@@ -4,11 +4,11 @@
 //! it out (that is `collect::wire`) nor how it is shown.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
+
+pub use super::endpoint::{Address, Endpoint, InterfaceName};
 
 /// One process, told apart from any other that ever had the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -95,37 +95,6 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// One end of a flow. A port of 0 means the protocol has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Address; IPv4-mapped IPv6 addresses are IPv4 here.
-    pub address: IpAddr,
-    /// Port in host order, 0 where the protocol has no ports.
-    pub port: u16,
-}
-
-/// As two numbers: what derives hashes the enum's tag, a length and each address
-/// byte by byte, for every flow at every reading.
-impl Hash for Endpoint {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(match self.address {
-            IpAddr::V4(address) => address.to_bits().into(),
-            IpAddr::V6(address) => address.to_bits(),
-        });
-        state.write_u16(self.port);
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.address, self.port) {
-            (address, 0) => write!(f, "{address}"),
-            (IpAddr::V4(address), port) => write!(f, "{address}:{port}"),
-            (IpAddr::V6(address), port) => write!(f, "[{address}]:{port}"),
-        }
-    }
-}
-
 /// What makes two flows different: the process, the protocol, both ends, and
 /// the network namespace (two namespaces may use the same addresses).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,7 +107,7 @@ pub struct FlowKey {
     pub network_namespace: u32,
     /// Local end; `None` where the family has no IP addresses.
     pub local: Option<Endpoint>,
-    /// Remote end; `None` where nobody can know it.
+    /// Remote end, a packet socket's interface; `None` where nobody can know it.
     pub remote: Option<Endpoint>,
 }
 
@@ -289,17 +258,5 @@ mod tests {
             assert_eq!(Protocol::from_name(&shouted), Some(protocol));
         }
         assert_eq!(Protocol::from_name("tcp6"), None);
-    }
-
-    #[test]
-    fn ends_print_as_people_write_them() {
-        let print = |address: &str, port| {
-            let address = address.parse().unwrap();
-            Endpoint { address, port }.to_string()
-        };
-        assert_eq!(print("192.0.2.1", 443), "192.0.2.1:443");
-        assert_eq!(print("192.0.2.1", 0), "192.0.2.1");
-        assert_eq!(print("2001:db8::1", 443), "[2001:db8::1]:443");
-        assert_eq!(print("2001:db8::1", 0), "2001:db8::1");
     }
 }

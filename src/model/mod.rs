@@ -7,6 +7,7 @@ pub mod anomaly;
 pub mod cgroup;
 mod counter;
 pub mod ended;
+pub mod endpoint;
 pub mod filter;
 pub mod flow;
 mod flow_table;

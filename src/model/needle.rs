@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::flow::{Endpoint, FlowKey, Protocol};
+use super::flow::{Address, Endpoint, FlowKey, Protocol};
 use super::snapshot::ProcessRow;
 
 /// A text in lower case, with what it can be found in.
@@ -75,7 +75,8 @@ impl Needle {
             return true;
         }
         match (self.addresses, end.address) {
-            (Addresses::None, _) | (Addresses::Long, IpAddr::V4(_)) => false,
+            (_, Address::Interface(_)) => Line::of(end, false).holds(&self.text),
+            (Addresses::None, _) | (Addresses::Long, Address::Ip(IpAddr::V4(_))) => false,
             _ => Line::of(end, self.text.contains(':')).holds(&self.text),
         }
     }
@@ -104,9 +105,16 @@ impl Line {
         // Writing fails only when the line is full, and then it holds enough.
         let _ = match end.address {
             // Ten times as fast as its Display, and most flows have two of them.
-            IpAddr::V4(address) => line.short_address(address, whole.then_some(end.port)),
-            IpAddr::V6(_) if whole => write!(line, "{end}"),
-            IpAddr::V6(address) => write!(line, "{address}"),
+            Address::Ip(IpAddr::V4(address)) => {
+                line.short_address(address, whole.then_some(end.port))
+            }
+            Address::Ip(IpAddr::V6(_)) if whole => write!(line, "{end}"),
+            Address::Ip(address) => write!(line, "{address}"),
+            Address::Interface(name) => {
+                let written = write!(line, "{name}");
+                line.bytes.make_ascii_lowercase();
+                written
+            }
         };
         line
     }
@@ -210,7 +218,7 @@ mod tests {
             let address = Ipv4Addr::new(n, 255 - n, n / 2, n ^ 7);
             for port in [0, 1, 65_535] {
                 let end = Endpoint {
-                    address: address.into(),
+                    address: Address::Ip(address.into()),
                     port,
                 };
                 let line = Line::of(end, true);

@@ -97,11 +97,15 @@ fn examine(to: &mut impl Write, verbose: bool) -> io::Result<ExitCode> {
     let mut usable = false;
     if capable && btf {
         let residual = probe(to, Plan::Residual, "engine syscall", verbose)?;
-        if !residual {
-            let what = "engine syscall, entry and exit only";
-            usable |= probe(to, Plan::EnterExit, what, verbose)?;
-        }
         usable |= residual;
+        for (plan, what) in [
+            (Plan::Functions, "engine syscall, with socket functions"),
+            (Plan::EnterExit, "engine syscall, entry and exit only"),
+        ] {
+            if !usable {
+                usable = probe(to, plan, what, verbose)?;
+            }
+        }
         probe(to, Plan::Socket, "engine socket", verbose)?;
     }
     if usable {

@@ -60,7 +60,7 @@ fn written(result: io::Result<ExitCode>) -> anyhow::Result<ExitCode> {
 /// What an engine's name means, best first.
 fn plans(engine: EngineChoice) -> Vec<Plan> {
     match engine {
-        EngineChoice::Syscall => vec![Plan::Residual, Plan::EnterExit],
+        EngineChoice::Syscall => vec![Plan::Residual, Plan::Functions, Plan::EnterExit],
         EngineChoice::Socket => vec![Plan::Socket],
     }
 }

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, bail, ensure};
 
 use super::generator::ledger::{Amount, Direction, How, Movement, Report, Who};
 use super::watch::{is_quiet, rows_total};
 use crate::collect::accounting::Plan;
-use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::flow::{Address, Endpoint, Protocol, Totals};
 use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 
 /// A flow within one process.
@@ -57,7 +57,7 @@ impl Expected {
 fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
     let mut seen = *movement;
     match plan {
-        Plan::Residual => {}
+        Plan::Residual | Plan::Functions => {}
         Plan::EnterExit => {
             if matches!(movement.how, How::Ring | How::Compat) {
                 return None;
@@ -94,19 +94,12 @@ pub fn moved(report: &Report) -> Totals {
     all.totals
 }
 
-fn endpoint(end: SocketAddr) -> Endpoint {
-    Endpoint {
-        address: end.ip(),
-        port: end.port(),
-    }
-}
-
 /// A dual-stack socket bound to no address says `::`; to an IPv4 peer that is 0.0.0.0.
 fn normal(protocol: Protocol, local: Option<Endpoint>, remote: Option<Endpoint>) -> Ends {
-    let is_v4 = remote.is_some_and(|remote| remote.address.is_ipv4());
+    let is_v4 = remote.is_some_and(|remote| matches!(remote.address, Address::Ip(IpAddr::V4(_))));
     let local = local.map(|mut local| {
-        if is_v4 && local.address.is_unspecified() {
-            local.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if is_v4 && local.address.ip().is_some_and(|ip| ip.is_unspecified()) {
+            local.address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         }
         local
     });
@@ -119,8 +112,7 @@ pub fn flows_of(plan: Plan, report: &Report, pid: u32) -> BTreeMap<Ends, Expecte
     let own = report.moved.iter().filter(|(moved, _)| moved.pid == pid);
     for (movement, amount) in own {
         if let Some(seen) = as_seen(plan, movement) {
-            let (local, remote) = (seen.local.map(endpoint), seen.remote.map(endpoint));
-            let ends = normal(seen.protocol, local, remote);
+            let ends = normal(seen.protocol, seen.local, seen.remote);
             flows.entry(ends).or_default().add(movement, *amount);
         }
     }

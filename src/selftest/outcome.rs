@@ -147,6 +147,7 @@ fn distance(plan: Plan, after: &Snapshot, report: &Report) -> (u64, &'static str
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -154,13 +155,12 @@ mod tests {
 
     use super::super::generator::ledger::{Amount, Direction, How, Movement, Who};
     use super::*;
-    use crate::model::flow::{Endpoint, FlowKey, ProcessId, Protocol};
+    use crate::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol};
     use crate::model::sample::{Identity, Moment};
     use crate::model::snapshot::{Balance, FlowRow, Loss, ProcessRow, ProtocolRow, Rates};
 
-    const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 7);
     const ENDPOINT: Endpoint = Endpoint {
-        address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        address: Address::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: 7,
     };
 
@@ -177,9 +177,9 @@ mod tests {
         let movement = Movement {
             pid: 42,
             protocol: Protocol::Tcp,
-            local: Some(ADDRESS.into()),
-            remote: Some(ADDRESS.into()),
-            peer: Some(ADDRESS.into()),
+            local: Some(ENDPOINT),
+            remote: Some(ENDPOINT),
+            peer: Some(ENDPOINT),
             direction: Direction::Sent,
             how,
         };

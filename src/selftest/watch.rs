@@ -41,7 +41,8 @@ impl Watch {
             threshold: 10.0 * 1024.0 * 1024.0,
             kernel_threads: false,
             linger: Duration::from_secs(3),
-            max_listed_ended: 4096,
+            // Others may open thousands of connections meanwhile.
+            max_listed_ended: 65_536,
             pin: None,
         })?;
         let last = sampler.step()?;

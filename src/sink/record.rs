@@ -4,14 +4,13 @@
 //! becomes one is decided here. Writes to nothing.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::filter::{Filter, Judge};
-use crate::model::flow::{Endpoint, FlowKey, Protocol, Totals};
+use crate::model::flow::{Address, Endpoint, FlowKey, Protocol, Totals};
 use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, ProtocolRow, Rates, Snapshot};
 
 /// Version of the record's layout.
@@ -67,9 +66,9 @@ struct FlowRecord<'a> {
     pid: u32,
     name: &'a str,
     protocol: Protocol,
-    local_address: Option<IpAddr>,
+    local_address: Option<Address>,
     local_port: Option<u16>,
-    remote_address: Option<IpAddr>,
+    remote_address: Option<Address>,
     remote_port: Option<u16>,
     #[serde(flatten)]
     totals: Totals,
@@ -85,7 +84,7 @@ struct AnomalyRecord<'a> {
     kind: &'static str,
     pid: u32,
     name: &'a str,
-    remote_address: Option<IpAddr>,
+    remote_address: Option<Address>,
     remote_port: Option<u16>,
     protocol: Protocol,
     value: f64,
@@ -112,7 +111,7 @@ fn rounded(rate: f64) -> f64 {
     (rate * 100.0).round() / 100.0
 }
 
-fn address(end: Option<Endpoint>) -> Option<IpAddr> {
+fn address(end: Option<Endpoint>) -> Option<Address> {
     end.map(|end| end.address)
 }
 

@@ -7,7 +7,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::net::IpAddr;
 
-use crate::model::flow::{Endpoint, Protocol, Totals};
+use crate::model::flow::{Address, Endpoint, Protocol, Totals};
 use crate::model::snapshot::{FlowRow, ProcessRow, Rates, Snapshot};
 
 use super::columns::Column;
@@ -57,18 +57,23 @@ fn text_key(text: &str) -> u64 {
     u64::from_be_bytes(key)
 }
 
-/// Unknown ends before IPv4 before IPv6; of IPv6 only the first 62 bits.
+/// Unknown ends before IPv4 before IPv6 before interfaces; of IPv6 only the first
+/// 62 bits, of an interface's name too.
 fn end_key(end: Option<Endpoint>) -> u64 {
     match end {
         None => 0,
         Some(Endpoint {
-            address: IpAddr::V4(address),
+            address: Address::Ip(IpAddr::V4(address)),
             port,
         }) => 1 << 62 | u64::from(address.to_bits()) << 16 | u64::from(port),
         Some(Endpoint {
-            address: IpAddr::V6(address),
+            address: Address::Ip(IpAddr::V6(address)),
             ..
         }) => 2 << 62 | (address.to_bits() >> 66) as u64,
+        Some(Endpoint {
+            address: Address::Interface(name),
+            ..
+        }) => 3 << 62 | (u128::from_be_bytes(name.0) >> 66) as u64,
     }
 }
 
@@ -245,7 +250,10 @@ mod tests {
 
     fn ends() -> impl Strategy<Value = Option<Endpoint>> {
         let end = (any::<IpAddr>(), any::<u16>());
-        proptest::option::of(end.prop_map(|(address, port)| Endpoint { address, port }))
+        proptest::option::of(end.prop_map(|(address, port)| Endpoint {
+            address: Address::Ip(address),
+            port,
+        }))
     }
 
     proptest! {

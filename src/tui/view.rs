@@ -4,7 +4,6 @@
 //! frame in between. Formats nothing: only visible rows are ever formatted,
 //! and that when they are drawn.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::filter::Filter;
@@ -94,7 +93,7 @@ impl View {
             if let Some(count) = self.flow_counts.get_mut(flow.process) {
                 *count += 1;
             }
-            let is_long = |end: Endpoint| matches!(end.address, IpAddr::V6(_));
+            let is_long = |end: Endpoint| end.address.is_ipv6();
             if flow.key.local.is_some_and(is_long) || flow.key.remote.is_some_and(is_long) {
                 self.ends = Ends::Long;
             }

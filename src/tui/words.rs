@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::flow::Endpoint;
+use crate::model::flow::{Address, Endpoint};
 
 use super::state::Page;
 use super::theme::Theme;
@@ -25,7 +25,7 @@ pub fn push_end(text: &mut String, end: Option<Endpoint>, width: usize, theme: &
     if text.len() - start <= width || end.port == 0 {
         return;
     }
-    if let IpAddr::V4(address) = end.address {
+    if let Address::Ip(IpAddr::V4(address)) = end.address {
         // Half a port misleads; none does not.
         text.truncate(start);
         let _ = write!(text, "{address}");
@@ -90,7 +90,7 @@ mod tests {
     fn shown(end: &str, width: usize) -> String {
         let address: std::net::SocketAddr = end.parse().unwrap();
         let end = Endpoint {
-            address: address.ip(),
+            address: Address::Ip(address.ip()),
             port: address.port(),
         };
         let mut text = String::new();

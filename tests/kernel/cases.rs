@@ -11,8 +11,9 @@ use netmon::selftest::suite;
 use crate::shared;
 
 /// The plans under test and the first part of their tests' names.
-pub const PLANS: [(&str, Plan); 3] = [
+pub const PLANS: [(&str, Plan); 4] = [
     ("residual", Plan::Residual),
+    ("functions", Plan::Functions),
     ("enter_exit", Plan::EnterExit),
     ("socket", Plan::Socket),
 ];

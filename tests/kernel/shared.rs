@@ -24,15 +24,29 @@ thread_local! {
 fn require(plan: Plan) -> anyhow::Result<()> {
     const HOOK: &str = "btf_trace_sock_send_length";
     static HAS_HOOK: OnceLock<bool> = OnceLock::new();
-    let has_hook = HAS_HOOK.get_or_init(|| {
-        let types = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-        let name = HOOK.as_bytes();
-        types.windows(name.len()).any(|bytes| bytes == name)
-    });
-    if plan == Plan::EnterExit || *has_hook {
-        return Ok(());
+    static REFUSED: OnceLock<bool> = OnceLock::new();
+    let missing = match plan {
+        Plan::EnterExit => None,
+        Plan::Functions => {
+            let refused = REFUSED.get_or_init(|| {
+                let error = Watch::start(vec![plan], MAX_FLOWS).err();
+                error.is_some_and(|error| format!("{error:#}").contains("refused the programs"))
+            });
+            refused.then_some("fexit programs are not permitted")
+        }
+        Plan::Residual | Plan::Socket => {
+            let has_hook = HAS_HOOK.get_or_init(|| {
+                let types = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+                let name = HOOK.as_bytes();
+                types.windows(name.len()).any(|bytes| bytes == name)
+            });
+            (!has_hook).then_some("no tracepoint sock_send_length")
+        }
+    };
+    match missing {
+        Some(what) => Err(unsupported("the plan", what)),
+        None => Ok(()),
     }
-    Err(unsupported("the plan", "no tracepoint sock_send_length"))
 }
 
 /// Runs `work` under the shared watch of `plan`, loading it if another one was there.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::ended::Ended;
-use netmon::model::flow::{Connection, Endpoint, FlowKey, ProcessId, Protocol, Totals};
+use netmon::model::flow::{Address, Connection, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{FlowCounters, Identity, Moment, ProcessCounters, Sample};
 use netmon::model::snapshot::{Engine, FlowRow, ProcessRow, Snapshot};
 use netmon::model::tracker::{Settings, Tracker};
@@ -52,7 +52,7 @@ pub fn process(pid: u32) -> ProcessId {
 pub fn flow(process: ProcessId, protocol: Protocol, n: u16) -> FlowKey {
     let end = |address: [u8; 4], port| {
         Some(Endpoint {
-            address: IpAddr::V4(Ipv4Addr::from(address)),
+            address: Address::Ip(IpAddr::V4(Ipv4Addr::from(address))),
             port,
         })
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::anomaly::Anomaly;
-use netmon::model::flow::{Endpoint, FlowKey, ProcessId, Protocol, Totals};
+use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{Identity, Moment};
 use netmon::model::snapshot::{
     AggregateRow, Balance, Engine, FlowRow, Loss, ProcessRow, ProtocolRow, Rates, Snapshot,
@@ -25,7 +25,7 @@ pub const MIB: f64 = 1024.0 * 1024.0;
 
 pub fn v4(address: [u8; 4], port: u16) -> Option<Endpoint> {
     Some(Endpoint {
-        address: IpAddr::V4(Ipv4Addr::from(address)),
+        address: Address::Ip(IpAddr::V4(Ipv4Addr::from(address))),
         port,
     })
 }
@@ -33,7 +33,7 @@ pub fn v4(address: [u8; 4], port: u16) -> Option<Endpoint> {
 pub fn v6(address: &str, port: u16) -> Option<Endpoint> {
     let address: Ipv6Addr = address.parse().expect("an address in a test");
     Some(Endpoint {
-        address: IpAddr::V6(address),
+        address: Address::Ip(IpAddr::V6(address)),
         port,
     })
 }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
-use crate::model::flow::Protocol;
+use crate::model::flow::{Address, Endpoint, Protocol};
 
 /// Which way bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,11 +60,11 @@ pub struct Movement {
     /// What the bytes count for.
     pub protocol: Protocol,
     /// The socket's own end.
-    pub local: Option<SocketAddr>,
+    pub local: Option<Endpoint>,
     /// The true other end; `None` where not even the caller was told.
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<Endpoint>,
     /// The other end as the socket itself knows it: the one it is connected to.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Endpoint>,
     /// Which way.
     pub direction: Direction,
     /// By what kind of call.
@@ -197,16 +197,23 @@ fn value_of<T: Copy>(table: &[(&str, T)], word: &str) -> anyhow::Result<T> {
     Ok(entry.with_context(|| format!("unknown word {word:?}"))?.1)
 }
 
-fn end_text(end: Option<SocketAddr>) -> String {
+fn end_text(end: Option<Endpoint>) -> String {
     end.map_or_else(|| "-".to_owned(), |end| end.to_string())
 }
 
-fn end_of(text: &str) -> anyhow::Result<Option<SocketAddr>> {
-    Ok(if text == "-" {
-        None
-    } else {
-        Some(text.parse()?)
-    })
+/// The inverse of [`end_text`]. What is no address is an interface.
+fn end_of(text: &str) -> anyhow::Result<Option<Endpoint>> {
+    if text == "-" {
+        return Ok(None);
+    }
+    if let Ok(end) = text.parse::<SocketAddr>() {
+        return Ok(Some(end.into()));
+    }
+    let address = match text.parse() {
+        Ok(address) => Address::Ip(address),
+        Err(_) => Address::Interface(text.parse()?),
+    };
+    Ok(Some(Endpoint { address, port: 0 }))
 }
 
 impl fmt::Display for Movement {

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::sys::{self, RawAddress, check};
+use crate::model::flow::Endpoint;
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +145,7 @@ pub struct Outgoing<'a> {
 pub struct Arrival {
     pub bytes: usize,
     /// Who the kernel said had sent it.
-    pub from: Option<SocketAddr>,
+    pub from: Option<Endpoint>,
 }
 
 /// Three parts, so that the vectored calls have something to gather or scatter.
@@ -294,7 +295,7 @@ pub fn receive(
                 )
             };
             name.length = length;
-            from = name.decode();
+            from = name.endpoint();
             returned
         }
         ReceivePath::Recvmsg | ReceivePath::RecvmsgNoName => {
@@ -303,7 +304,7 @@ pub fn receive(
             // SAFETY: the header points at `parts` and `names`, both alive.
             let returned = unsafe { libc::recvmsg(raw, &mut header, flags) };
             names[0].length = header.msg_namelen;
-            from = names[0].decode();
+            from = names[0].endpoint();
             returned
         }
         ReceivePath::Recvmmsg | ReceivePath::RecvmmsgNoName => {
@@ -322,7 +323,7 @@ pub fn receive(
                 name.length = message.msg_hdr.msg_namelen;
                 Arrival {
                     bytes: message.msg_len as usize,
-                    from: name.decode(),
+                    from: name.endpoint(),
                 }
             });
             return Ok(arrivals.collect());

@@ -237,7 +237,10 @@ fn packet(ledger: &mut Ledger) -> anyhow::Result<()> {
             address.length,
         )
     })?;
-    ledger.record(near.movement(Direction::Sent, None, How::Call), sent);
+    ledger.record(
+        near.movement_with(Direction::Sent, address.endpoint(), How::Call),
+        sent,
+    );
     let received = receive_all(&far, ReceivePath::Recvfrom, ledger)?;
     ensure!(received == sent, "{sent} bytes sent, {received} received");
     Ok(())

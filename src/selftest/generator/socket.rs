@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::ledger::{Direction, How, Ledger, Movement, my_pid};
 use super::paths::{self, Arrival, Outgoing, ReceivePath, SendPath};
 use super::sys::{self, End};
-use crate::model::flow::Protocol;
+use crate::model::flow::{Endpoint, Protocol};
 
 /// Which addresses a socket uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Socket {
     pub fd: OwnedFd,
     pub protocol: Protocol,
     /// Who it is connected to. Remembered, because a TCP socket forgets it when reset.
-    peer: Option<SocketAddr>,
+    peer: Option<Endpoint>,
 }
 
 impl Socket {
@@ -79,21 +79,31 @@ impl Socket {
     }
 
     /// Raw sockets keep the protocol number where others have the port.
-    fn without_foreign_port(&self, mut end: SocketAddr) -> SocketAddr {
+    fn without_foreign_port(&self, mut end: Endpoint) -> Endpoint {
         if !self.has_ports() {
-            end.set_port(0);
+            end.port = 0;
         }
         end
     }
 
-    fn end(&self, end: End) -> Option<SocketAddr> {
-        let name = sys::name(self.fd(), end).ok()?.decode()?;
+    fn end(&self, end: End) -> Option<Endpoint> {
+        let name = sys::name(self.fd(), end).ok()?.endpoint()?;
         Some(self.without_foreign_port(name))
     }
 
-    /// The socket's own end as it says at this moment.
-    pub fn local(&self) -> Option<SocketAddr> {
-        self.end(End::Local)
+    /// The socket's own end as it says at this moment; a packet socket has none.
+    pub fn local(&self) -> Option<Endpoint> {
+        let name = self.end(End::Local)?;
+        name.address.ip().map(|_| name)
+    }
+
+    /// The end it is connected to, or the interface a packet socket is bound to.
+    fn peer(&self) -> Option<Endpoint> {
+        if self.protocol == Protocol::Packet {
+            self.end(End::Local)
+        } else {
+            self.peer
+        }
     }
 
     /// The address another socket can send to, in the form this family takes.
@@ -111,7 +121,7 @@ impl Socket {
     pub fn connect(&mut self, to: SocketAddr) -> io::Result<()> {
         sys::connect(self.fd(), &to.into())?;
         // A peer without a port counts as none for getpeername.
-        let plain = SocketAddr::from((to.ip().to_canonical(), to.port()));
+        let plain = Endpoint::from(SocketAddr::from((to.ip().to_canonical(), to.port())));
         let named = (!self.has_ports()).then(|| self.without_foreign_port(plain));
         self.peer = self.end(End::Remote).or(named);
         Ok(())
@@ -127,18 +137,27 @@ impl Socket {
 
     /// A movement of this socket's; `told` is the other end the caller named or was told.
     pub fn movement(&self, direction: Direction, told: Option<SocketAddr>, how: How) -> Movement {
+        let plain = |end: SocketAddr| SocketAddr::from((end.ip().to_canonical(), end.port()));
+        self.movement_with(direction, told.map(|end| plain(end).into()), how)
+    }
+
+    /// The same with an end that may be an interface.
+    pub fn movement_with(
+        &self,
+        direction: Direction,
+        told: Option<Endpoint>,
+        how: How,
+    ) -> Movement {
         // A connected stream ignores any address in the call.
         let is_stream = matches!(self.protocol, Protocol::Tcp | Protocol::Mptcp);
-        let told = told.filter(|_| !is_stream).map(|end| {
-            let plain = SocketAddr::from((end.ip().to_canonical(), end.port()));
-            self.without_foreign_port(plain)
-        });
+        let told = told.filter(|_| !is_stream);
+        let peer = self.peer();
         Movement {
             pid: my_pid(),
             protocol: self.protocol,
             local: self.local(),
-            remote: told.or(self.peer),
-            peer: self.peer,
+            remote: told.map(|end| self.without_foreign_port(end)).or(peer),
+            peer,
             direction,
             how,
         }
@@ -191,7 +210,7 @@ impl Socket {
         };
         if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) == 0 {
             for arrival in &arrivals {
-                let movement = self.movement(Direction::Received, arrival.from, how);
+                let movement = self.movement_with(Direction::Received, arrival.from, how);
                 ledger.record(movement, arrival.bytes);
             }
         }

@@ -11,6 +11,8 @@ use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::model::flow::{Address, Endpoint, InterfaceName};
+
 /// The kernel's "-1 and errno" as a `Result`.
 pub fn check(returned: isize) -> io::Result<usize> {
     usize::try_from(returned).map_err(|_| io::Error::last_os_error())
@@ -64,6 +66,19 @@ impl RawAddress {
         (&raw mut self.storage).cast()
     }
 
+    /// The end it names: an address and port, or a packet socket's interface.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let is_packet = c_int::from(self.storage.ss_family) == libc::AF_PACKET;
+        if is_packet && self.length as usize >= mem::offset_of!(libc::sockaddr_ll, sll_hatype) {
+            // SAFETY: the family says which type the kernel wrote; what it did not
+            // write was zero before.
+            let raw = unsafe { (&raw const self.storage).cast::<libc::sockaddr_ll>().read() };
+            let address = Address::Interface(interface_of(&raw)?);
+            return Some(Endpoint { address, port: 0 });
+        }
+        self.decode().map(Endpoint::from)
+    }
+
     /// The IP address and port in it, with mapped addresses as IPv4.
     pub fn decode(&self) -> Option<SocketAddr> {
         let family = c_int::from(self.storage.ss_family);
@@ -86,6 +101,15 @@ impl RawAddress {
         }
         None
     }
+}
+
+/// The name of the interface that a packet socket's address holds.
+fn interface_of(address: &libc::sockaddr_ll) -> Option<InterfaceName> {
+    let index = u32::try_from(address.sll_ifindex).ok()?;
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the name has the IFNAMSIZ bytes that if_indextoname may write.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    (!found.is_null()).then_some(InterfaceName(name))
 }
 
 impl From<SocketAddr> for RawAddress {

@@ -93,7 +93,7 @@ fn replaced((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resul
         {
             thread::sleep(Duration::from_millis(1));
         }
-        let movement = far.movement(Direction::Received, to, How::Call);
+        let movement = far.movement_with(Direction::Received, to, How::Call);
         let (from, onto) = (decoy.fd.as_raw_fd(), far.fd.as_raw_fd());
         // SAFETY: both descriptors are open and stay owned by their sockets.
         check(unsafe { libc::dup2(from, onto) as c_int } as isize)?;

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Splice out of a TCP socket by io_uring: the one transfer of io_uring that
+ * neither the sock tracepoints nor a syscall report.
+ *
+ * Such a request always runs in a worker (io_splice, io_uring/splice.c).
+ * There tcp_rcv_space_adjust tells which socket is read, and
+ * later io_uring_complete how many bytes the request moved. A request that asked
+ * for no completion (IOSQE_CQE_SKIP_SUCCESS) is not counted.
+ */
+#ifndef NETMON_IO_URING_H
+#define NETMON_IO_URING_H
+
+struct splicing {
+	struct socket_key socket;
+	__u32 is_closed;
+};
+
+/* By the address of the request; held from the first read to the completion. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct splicing);
+} splices SEC(".maps");
+
+/* Entries in it, so that all other completions cost one load. */
+__u32 splices_held = 0;
+
+/* The request that an io_uring worker works on, if it is a splice; else 0. */
+static __always_inline __u64 splice_of(struct task_struct *task)
+{
+	struct io_worker *worker = task->worker_private; /* a poller has none */
+	struct io_kiocb *request;
+	void *work;
+
+	work = worker ? BPF_CORE_READ(worker, cur_work) : NULL;
+	if (!work)
+		return 0;
+	request = work - bpf_core_field_offset(struct io_kiocb, work);
+	return BPF_CORE_READ(request, opcode) == IORING_OP_SPLICE ? (__u64)request : 0;
+}
+
+static __noinline int hold_splice(struct sock *sk, __u64 request)
+{
+	struct splicing splicing = {};
+	struct losses *lost;
+	__u32 protocol = protocol_of(sk, true);
+
+	if (protocol == NOT_NETWORK)
+		return 0;
+	connection_of(sk, protocol, true, &splicing.socket.connection);
+	splicing.socket.network_namespace = namespace_of(sk, true);
+	splicing.is_closed = sk->__sk_common.skc_state == TCP_CLOSE;
+	switch (bpf_map_update_elem(&splices, &request, &splicing, BPF_NOEXIST)) {
+	case 0:
+		__sync_fetch_and_add(&splices_held, 1);
+		break;
+	case -EEXIST: /* it reads in several steps */
+		break;
+	default:
+		lost = this_cpu_losses();
+		if (lost)
+			lost->unarmed++;
+	}
+	return 0;
+}
+
+static __noinline int count_splice(__u64 request)
+{
+	struct io_kiocb *done = (struct io_kiocb *)request;
+	struct splicing *splicing = bpf_map_lookup_elem(&splices, &request);
+	struct flow_key key;
+	bool is_closed;
+	__u32 in;
+	__s32 bytes;
+
+	if (!splicing)
+		return 0;
+	key.connection = splicing->socket.connection;
+	in = splicing->socket.network_namespace;
+	is_closed = splicing->is_closed;
+	if (bpf_map_delete_elem(&splices, &request) == 0)
+		__sync_fetch_and_add(&splices_held, -1);
+	/* Of a request that completed silently only its memory is left, for another. */
+	bytes = BPF_CORE_READ(done, cqe.res);
+	if (BPF_CORE_READ(done, opcode) == IORING_OP_SPLICE && bytes > 0)
+		account(bpf_get_current_task_btf(), &key, in, bytes, 1, false, is_closed);
+	return 0;
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(on_receive_space, struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 request;
+
+	if (!(task->flags & PF_IO_WORKER))
+		return 0;
+	/* A reader owns the socket's lock; a softirq that came in between does not. */
+	if (!sk->sk_lock.owned)
+		return 0;
+	request = splice_of(task);
+	return request ? hold_splice(sk, request) : 0;
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_ring_complete, void *ring, void *request)
+{
+	return splices_held ? count_splice((__u64)request) : 0;
+}
+
+#endif
