@@ -2,7 +2,7 @@
 //!
 //! Every case is a test of its own, named `plan::transport::path::variant`. They
 //! run one after the other, because the kernel's maps are one for the machine.
-//! Owns the harness only; see `generator` for the traffic, `expect` for the
+//! Owns the harness only; see `selftest::generator` for the traffic, `expect` for the
 //! verdict, `watch` for netmon's side.
 
 #![deny(clippy::undocumented_unsafe_blocks)]
