@@ -33,6 +33,8 @@ pub enum Command {
     Stream(Stream),
     /// What this kernel and these privileges allow, and how to mend what is missing
     Doctor(Doctor),
+    /// Moves known bytes by every path and compares them with what is counted
+    Selftest(Selftest),
 }
 
 /// Options that `top` and `stream` share.
@@ -130,6 +132,26 @@ pub struct Doctor {
     /// Show the verifier's last words where a program is refused
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// `netmon selftest`
+#[derive(Debug, Args)]
+pub struct Selftest {
+    /// Only paths whose name contains one of these words: udp, sendmmsg, "tcp splice"
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Which hooks count
+    #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
+    pub engine: EngineChoice,
+    /// One JSON object in place of the table
+    #[arg(long)]
+    pub json: bool,
+    /// A row for each case of a path (and the verifier's last words when loading fails)
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// What netmon starts itself with to move bytes: a case and its arguments.
+    #[arg(long, hide = true, exclusive = true, num_args = 1.., value_name = "CASE")]
+    pub generator: Vec<String>,
 }
 
 /// Which hooks count.

@@ -2,7 +2,7 @@
 //!
 //! Every case is a test of its own, named `plan::transport::path::variant`. They
 //! run one after the other, because the kernel's maps are one for the machine.
-//! Owns the harness only; see `generator` for the traffic, `expect` for the
+//! Owns the harness only; see `selftest::generator` for the traffic, `expect` for the
 //! verdict, `watch` for netmon's side.
 
 #![deny(clippy::undocumented_unsafe_blocks)]
@@ -13,6 +13,8 @@ mod cases;
 mod crowded;
 #[path = "kernel/scenarios.rs"]
 mod scenarios;
+#[path = "kernel/shared.rs"]
+mod shared;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,8 +45,8 @@ fn trials() -> Vec<Trial> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [option, name, arguments @ ..] = &words[..]
-        && option == generator::OPTION
+    if let [command, option, name, arguments @ ..] = &words[..]
+        && [command, option] == generator::DOOR
     {
         generator::main(name, arguments);
         return ExitCode::SUCCESS;
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
     }
     arguments.test_threads = Some(1);
     let conclusion = libtest_mimic::run(&arguments, trials());
-    if let Err(error) = watch::end_shared() {
+    if let Err(error) = shared::end_shared() {
         eprintln!("the last reading: {error:#}");
         return ExitCode::FAILURE;
     }

@@ -2,6 +2,7 @@
 //! all of it ends.
 
 mod doctor;
+mod selftest;
 mod stream;
 mod top;
 
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Top(options) => (top::run(&options), options.verbose),
         Command::Stream(options) => (stream::run(&options), options.common.verbose),
         Command::Doctor(options) => (doctor::run(&options), options.verbose),
+        Command::Selftest(options) => (selftest::run(&options), options.verbose),
     };
     match result {
         Ok(code) => code,
@@ -55,13 +57,18 @@ fn written(result: io::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What an engine's name means, best first.
+fn plans(engine: EngineChoice) -> Vec<Plan> {
+    match engine {
+        EngineChoice::Syscall => vec![Plan::Residual, Plan::Functions, Plan::EnterExit],
+        EngineChoice::Socket => vec![Plan::Socket],
+    }
+}
+
 /// What the shared options mean for the data path.
 fn sampler_settings(options: &Common) -> sampler::Settings {
     sampler::Settings {
-        plans: match options.engine {
-            EngineChoice::Syscall => vec![Plan::Residual, Plan::Functions, Plan::EnterExit],
-            EngineChoice::Socket => vec![Plan::Socket],
-        },
+        plans: plans(options.engine),
         max_flows: options.max_flows,
         interval: options.interval,
         alpha: options.alpha,

@@ -3,13 +3,23 @@
 //! Owns the child process, which never outlives its handle. Knows nothing of
 //! what the reports mean.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use anyhow::Context;
 
-use super::generator::OPTION;
-use super::generator::ledger::Report;
+use super::generator::{self, ledger::Report};
+
+/// The error of a generator that did not do its part.
+#[derive(Debug)]
+pub struct NotMoved;
+
+impl fmt::Display for NotMoved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no bytes to compare")
+    }
+}
 
 /// A running generator.
 pub struct Generator {
@@ -21,9 +31,7 @@ pub struct Generator {
 impl Generator {
     /// Starts this very program as the generator `name`.
     pub fn start(name: &str, arguments: &[String]) -> anyhow::Result<Generator> {
-        let program = std::env::current_exe()?;
-        let mut child = Command::new(program)
-            .args([OPTION, name])
+        let mut child = generator::command(name)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -44,7 +52,14 @@ impl Generator {
     }
 
     /// Everything it says up to its next pause.
+    ///
+    /// # Errors
+    /// [`NotMoved`] if it failed or ended.
     pub fn report(&mut self) -> anyhow::Result<Report> {
+        self.read_report().context(NotMoved)
+    }
+
+    fn read_report(&mut self) -> anyhow::Result<Report> {
         let mut report = Report::default();
         let mut line = String::new();
         loop {

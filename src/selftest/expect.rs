@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::collect::accounting::Plan;
-use crate::model::flow::{Address, Endpoint, Protocol, Totals};
-use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 use anyhow::{Context, bail, ensure};
 
 use super::generator::ledger::{Amount, Direction, How, Movement, Report, Who};
 use super::watch::{is_quiet, rows_total};
+use crate::collect::accounting::Plan;
+use crate::model::flow::{Address, Endpoint, Protocol, Totals};
+use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
 
 /// A flow within one process.
 pub type Ends = (Protocol, Option<Endpoint>, Option<Endpoint>);
@@ -72,6 +72,26 @@ fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
         }
     }
     Some(seen)
+}
+
+/// What of the report `plan` cannot see, in a few words; none if it sees all of it.
+pub fn unseen(plan: Plan, report: &Report) -> Option<String> {
+    let lacks = |movement: &Movement| match as_seen(plan, movement) {
+        None => Some(movement.how.words()),
+        Some(seen) if seen.remote != movement.remote => Some("peers that only the call names"),
+        Some(_) => None,
+    };
+    let what = report.moved.iter().find_map(|(moved, _)| lacks(moved))?;
+    Some(format!("the {} does not see {what}", plan.engine().method))
+}
+
+/// All that the calls of the report returned.
+pub fn moved(report: &Report) -> Totals {
+    let mut all = Expected::default();
+    for (movement, amount) in &report.moved {
+        all.add(movement, *amount);
+    }
+    all.totals
 }
 
 /// A dual-stack socket bound to no address says `::`; to an IPv4 peer that is 0.0.0.0.

@@ -1,4 +1,4 @@
-//! The binary without a screen: records, formats, filters, endings, errors.
+//! The binary without a screen: records, formats, filters, endings, errors, self-test.
 //!
 //! Every test starts the real `netmon`, most of them next to real traffic. They
 //! run in parallel: each looks only at the processes it started, since other
@@ -19,6 +19,7 @@ mod pins;
 mod privileges;
 mod records;
 mod refusals;
+mod selftest;
 #[path = "../support/traffic.rs"]
 mod traffic;
 #[path = "../support/trial.rs"]
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         refusals::trials(),
         pins::trials(),
         doctor::trials(),
+        selftest::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -87,6 +87,11 @@ fn unknown() -> anyhow::Result<()> {
         (&["stream", "now"], "now"),
         (&["stream", "--format"], "--format"),
         (&["doctor", "--interval", "1s"], "--interval"),
+        (&["selftest", "--engine", "turbo"], "turbo"),
+        (
+            &["selftest", "--json", "--generator", "list"],
+            "--generator",
+        ),
     ] {
         let done = run(&mut netmon(arguments))?;
         done.check_code(2)?;

@@ -13,12 +13,13 @@ use netmon::model::snapshot::Snapshot;
 use netmon::selftest::driver::Generator;
 use netmon::selftest::expect::{self, Ends};
 use netmon::selftest::generator::ledger::Report;
-use netmon::selftest::watch::{MAX_FLOWS, Watch};
+use netmon::selftest::scenarios::{PATIENCE, read_during, text};
+use netmon::selftest::watch::Watch;
 
-use crate::scenarios::{PATIENCE, read_during, text};
+use crate::shared::MAX_FLOWS;
 
 /// 20,000 peers of one socket: a full map loses flows, never bytes.
-pub fn more_flows_than_room(watch: &mut Watch) -> anyhow::Result<Option<String>> {
+pub fn more_flows_than_room(watch: &mut Watch) -> anyhow::Result<()> {
     let before = watch.last.clone();
     let mut generator = Generator::start("peers", &[])?;
     generator.report()?;
@@ -28,7 +29,7 @@ pub fn more_flows_than_room(watch: &mut Watch) -> anyhow::Result<Option<String>>
     if watch.plan == Plan::Socket {
         // Without the call's arguments all of it is one flow.
         expect::check(watch.plan, &before, &after, &all)?;
-        return Ok(None);
+        return Ok(());
     }
     let (flows, lost) = check_full(watch, &before, &after, &all)?;
     ensure!(
@@ -68,7 +69,7 @@ pub fn more_flows_than_room(watch: &mut Watch) -> anyhow::Result<Option<String>>
         row.totals
     );
     generator.end()?;
-    Ok(None)
+    Ok(())
 }
 
 /// Process row, totals and every shown flow are exact, and what has no flow is
@@ -113,7 +114,7 @@ fn check_full(
 }
 
 /// 2,000 connections that are gone before anyone looks: each is shown, closed.
-pub fn short_connections(watch: &mut Watch) -> anyhow::Result<Option<String>> {
+pub fn short_connections(watch: &mut Watch) -> anyhow::Result<()> {
     let before = watch.last.clone();
     let mut generator = Generator::start("connections", &text(2000))?;
     let report = generator.report()?;
@@ -160,12 +161,12 @@ pub fn short_connections(watch: &mut Watch) -> anyhow::Result<Option<String>> {
     let lost = after.loss.untracked_flow_bytes - before.loss.untracked_flow_bytes;
     ensure!(lost == 0, "{lost} bytes without a flow");
     generator.end()?;
-    Ok(None)
+    Ok(())
 }
 
 /// Flows are removed while others are born: the process row stays exact, and the
 /// books say that the flows do.
-pub fn connections_while_reading(watch: &mut Watch) -> anyhow::Result<Option<String>> {
+pub fn connections_while_reading(watch: &mut Watch) -> anyhow::Result<()> {
     let mut generator = Generator::start("connections", &text(3000))?;
     let report = read_during(watch, &mut generator)?;
     let who = &report.who[0];
@@ -181,5 +182,5 @@ pub fn connections_while_reading(watch: &mut Watch) -> anyhow::Result<Option<Str
     let lost = after.balance.lost;
     ensure!(lost == 0, "{lost} bytes without a flow");
     generator.end()?;
-    Ok(None)
+    Ok(())
 }

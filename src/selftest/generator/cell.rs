@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use super::ledger::Ledger;
 use super::matrix::{Cell, Path, Transport, Variant};
@@ -152,8 +152,8 @@ impl Cell {
             }];
             for _ in 0..FUTILE_CALLS {
                 let outcome = near.send(ledger, path, &message, 0);
-                ensure!(outcome.is_err(), "70,000 bytes in one datagram");
-                expected(outcome.unwrap_err(), libc::EMSGSIZE)?;
+                let error = outcome.err().context("70,000 bytes in one datagram")?;
+                expected(error, libc::EMSGSIZE)?;
             }
         }
         let sent = send_all(near, path, &lengths, to, ledger)?;

@@ -6,17 +6,16 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::model::flow::Protocol;
 use anyhow::{Context, ensure};
 
 use super::ledger::{Ledger, Who};
 use super::paths::{Outgoing, ReceivePath, SendPath};
 use super::socket::{Family, Socket, udp, udp_pair};
-use super::{OPTION, pause, report, say, sys, unsupported};
+use super::{command, pause, report, say, sys, unsupported};
+use crate::model::flow::Protocol;
 
 type Scenario = fn(&[String]) -> anyhow::Result<()>;
 
@@ -218,8 +217,7 @@ fn exec(arguments: &[String]) -> anyhow::Result<()> {
     if !pause()? {
         return Ok(());
     }
-    let program = std::env::current_exe()?;
-    let become_it = || Command::new(&program).args([OPTION, "after-exec"]).exec();
+    let become_it = || command("after-exec").exec();
     let error = if arguments.is_empty() {
         become_it()
     } else {

@@ -8,8 +8,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use crate::model::flow::{Address, Endpoint, Protocol};
 use anyhow::{Context, bail};
+
+use crate::model::flow::{Address, Endpoint, Protocol};
 
 /// Which way bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,20 @@ pub enum How {
     Ring,
     /// By a system call of the 32-bit ABI.
     Compat,
+}
+
+impl How {
+    /// For a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            How::Call => "this call",
+            How::Pieces => "calls in pieces",
+            How::SpliceFromTcp => "splice from TCP",
+            How::ZerocopyReceive => "TCP_ZEROCOPY_RECEIVE",
+            How::Ring => "io_uring and aio",
+            How::Compat => "32-bit calls",
+        }
+    }
 }
 
 /// One kind of bytes: who, over what, to whom, which way, how.

@@ -104,6 +104,11 @@ pub fn cells() -> Vec<Cell> {
     cells
 }
 
+/// True for the name of a variant, which is a part of a cell's name.
+pub fn is_variant(name: &str) -> bool {
+    Variant::ALL.iter().any(|variant| variant.name() == name)
+}
+
 impl Cell {
     pub fn name(&self) -> String {
         let transport = match self.transport {

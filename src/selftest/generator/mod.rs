@@ -1,6 +1,6 @@
 //! The traffic generator: a child process that moves known bytes and says which.
 //!
-//! It is the testing program itself, started again with `--generator NAME`. It
+//! It is the testing program itself, started again as [`command`] says. It
 //! talks to whoever started it through pipes, never sockets, so that control adds no
 //! network bytes: a report on standard output ends with `ready`, then it waits
 //! for a line on standard input; end of input ends it. Knows nothing of netmon's
@@ -23,13 +23,16 @@ mod zerocopy;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use ledger::{Direction, Ledger};
+pub use matrix::is_variant;
+pub use sys::sleeps_in;
 
-/// The option that makes the testing program a generator.
-pub const OPTION: &str = "--generator";
+/// The first two words of the command line that makes the testing program a generator.
+pub const DOOR: [&str; 2] = ["selftest", "--generator"];
 
 /// A generator that takes longer than this is stuck.
 const DEADLINE_SECONDS: u32 = 30;
@@ -96,6 +99,18 @@ pub fn cases() -> Vec<Case> {
         action: Action::Special(run),
     });
     matrix.chain(special).collect()
+}
+
+/// True for what a family of addresses adds to a transport's name.
+pub fn is_family(text: &str) -> bool {
+    socket::Family::is_suffix(text)
+}
+
+/// This very program as the generator `name`, even if its file is gone by now.
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(DOOR).arg(name);
+    command
 }
 
 /// Sends everything in `ledger` to whoever started this process.

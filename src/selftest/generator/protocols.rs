@@ -7,7 +7,6 @@ use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use crate::model::flow::Protocol;
 use anyhow::ensure;
 
 use super::ledger::{Direction, How, Ledger};
@@ -16,6 +15,7 @@ use super::socket::{Family, Socket, udp_pair};
 use super::special::{enter_namespace, receive_all};
 use super::sys::{self, RawAddress, check};
 use super::{Named, unsupported};
+use crate::model::flow::Protocol;
 
 /// Every case of this file.
 pub const CASES: &[Named] = &[
@@ -180,7 +180,8 @@ fn raw(domain: c_int, number: c_int, connected: bool, ledger: &mut Ledger) -> an
         Protocol::Raw
     };
     let open = |address: IpAddr| -> anyhow::Result<Socket> {
-        let fd = sys::socket(domain, libc::SOCK_RAW, number)?;
+        let fd = sys::socket(domain, libc::SOCK_RAW, number)
+            .map_err(|error| unsupported("raw sockets", error))?;
         let socket = Socket::new(fd, protocol);
         sys::bind(socket.fd(), &SocketAddr::from((address, 0)).into())?;
         Ok(socket)

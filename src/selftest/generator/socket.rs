@@ -8,11 +8,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::model::flow::{Endpoint, Protocol};
-
 use super::ledger::{Direction, How, Ledger, Movement, my_pid};
 use super::paths::{self, Arrival, Outgoing, ReceivePath, SendPath};
 use super::sys::{self, End};
+use crate::model::flow::{Endpoint, Protocol};
 
 /// Which addresses a socket uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +31,11 @@ impl Family {
             Family::V6 => "6",
             Family::Mapped => "_mapped",
         }
+    }
+
+    /// True for what a family adds to a transport's name.
+    pub fn is_suffix(text: &str) -> bool {
+        Family::ALL.iter().any(|family| family.suffix() == text)
     }
 
     /// Its loopback address.

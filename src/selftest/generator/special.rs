@@ -7,7 +7,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use crate::model::flow::Protocol;
 use anyhow::ensure;
 
 use super::ledger::{Direction, How, Ledger};
@@ -15,6 +14,7 @@ use super::paths::{Outgoing, ReceivePath, SendPath};
 use super::socket::{Family, Socket, udp, udp_pair};
 use super::sys::{self, RawAddress, check};
 use super::{Named, unsupported};
+use crate::model::flow::Protocol;
 
 /// Every case of this file.
 pub const CASES: &[Named] = &[

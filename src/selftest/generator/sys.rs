@@ -4,13 +4,14 @@
 //! memory files and forks. Does not move a byte over a network (that is
 //! `paths`) and counts nothing (that is `ledger`).
 
-use crate::model::flow::{Address, Endpoint, InterfaceName};
-use std::ffi::c_int;
-use std::fs::File;
+use std::ffi::{c_int, c_long};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::model::flow::{Address, Endpoint, InterfaceName};
 
 /// The kernel's "-1 and errno" as a `Result`.
 pub fn check(returned: isize) -> io::Result<usize> {
@@ -314,4 +315,17 @@ pub fn set_comm(name: &str) -> io::Result<()> {
     // SAFETY: a C string; the kernel copies at most 16 bytes of it.
     check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) } as isize)?;
     Ok(())
+}
+
+/// The id of the calling thread.
+pub fn thread_id() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() as u32 }
+}
+
+/// True while the thread of that id sleeps in the system call `number`.
+pub fn sleeps_in(thread: u32, number: c_long) -> io::Result<bool> {
+    // The file says `running` of one that does not sleep.
+    let call = fs::read_to_string(format!("/proc/{thread}/syscall"))?;
+    Ok(call.starts_with(&format!("{number} ")))
 }

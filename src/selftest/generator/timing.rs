@@ -4,16 +4,17 @@
 
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::Named;
 use super::ledger::{Direction, How, Ledger};
 use super::paths::{self, Outgoing, ReceivePath, SendPath};
 use super::socket::{Family, Socket, tcp_pair, udp, udp_pair};
-use super::sys::check;
+use super::sys::{self, check};
+use super::{Named, unsupported};
 
 /// Every case of this file.
 pub const CASES: &[Named] = &[
@@ -77,10 +78,21 @@ fn urgent(ledger: &mut Ledger) -> anyhow::Result<()> {
 /// socket: the bytes are those of the socket it waited on.
 fn replaced((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let decoy = udp(Family::V4)?;
-    let to = near.local();
+    let (to, far_fd) = (near.local(), far.fd());
     let (movement, bytes) = thread::scope(|scope| {
-        let waiting = scope.spawn(|| paths::receive(ReceivePath::Recvfrom, far.fd(), &[4096], 0));
-        thread::sleep(MOMENT);
+        let (say, heard) = mpsc::channel();
+        let waiting = scope.spawn(move || {
+            // Nobody is left to be told only if the test has failed already.
+            let _ = say.send(sys::thread_id());
+            paths::receive(ReceivePath::Recvfrom, far_fd, &[4096], 0)
+        });
+        // On a loaded machine that is more than a moment.
+        let thread = heard.recv()?;
+        while !sys::sleeps_in(thread, libc::SYS_recvfrom)
+            .map_err(|error| unsupported("seeing in which call a thread sleeps", error))?
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
         let movement = far.movement_with(Direction::Received, to, How::Call);
         let (from, onto) = (decoy.fd.as_raw_fd(), far.fd.as_raw_fd());
         // SAFETY: both descriptors are open and stay owned by their sockets.
