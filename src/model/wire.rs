@@ -112,7 +112,9 @@ impl Wire {
                 .is_none_or(|own| own == key.network_namespace)
             && !remote.is_loopback()
             && !remote.is_unspecified()
-            && key.local.is_none_or(|local| local.address.ip() != Some(remote))
+            && key
+                .local
+                .is_none_or(|local| local.address.ip() != Some(remote))
             && !self.own.contains(&remote)
             && !self.is_inside(remote);
         crosses.then_some(match remote {

@@ -211,6 +211,7 @@ mod tests {
             ..Identity::default()
         });
         let mut made = Snapshot {
+            coverage: None,
             sequence: 1,
             at: Moment::default(),
             boot: Duration::ZERO,
