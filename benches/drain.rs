@@ -6,6 +6,8 @@
 //! Target for `read`, the call and decoding all of it: 2 × `lookup`.
 //! Loads the real programs, so it needs root, and says so where it has it not.
 
+use std::net::IpAddr;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use libbpf_rs::{MapCore, MapFlags};
 use netmon::collect::accounting::{Accounting, Maps, Plan, Settings};
@@ -13,7 +15,7 @@ use netmon::collect::batch::Batch;
 use netmon::collect::capability;
 use netmon::collect::drain::Drain;
 use netmon::collect::wire::{self, RawFlowKey, RawTotals, RawTraffic};
-use netmon::model::flow::{Endpoint, FlowKey, ProcessId, Protocol};
+use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol};
 
 const FLOWS: u32 = 10_240;
 
@@ -25,12 +27,13 @@ fn flow(n: u32) -> FlowKey {
     let [_, _, high, low] = n.to_be_bytes();
     let (near, far) = if n.is_multiple_of(3) {
         (
-            [0x2001, 0xdb8, 0, 0, 0, 0, 0, 5].into(),
-            [0x2001, 0xdb8, 1, 0, 0, 0, 0, n as u16].into(),
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 5]),
+            IpAddr::from([0x2001, 0xdb8, 1, 0, 0, 0, 0, n as u16]),
         )
     } else {
         ([10, 0, 0, 5].into(), [93, 184, high, low].into())
     };
+    let (near, far) = (Address::Ip(near), Address::Ip(far));
     FlowKey {
         process: ProcessId {
             pid: 4_000_000 + n % 500,

@@ -53,13 +53,10 @@ static __noinline int hold_splice(struct sock *sk, __u64 request)
 	connection_of(sk, protocol, true, &splicing.socket.connection);
 	splicing.socket.network_namespace = namespace_of(sk, true);
 	splicing.is_closed = sk->__sk_common.skc_state == TCP_CLOSE;
-	switch (bpf_map_update_elem(&splices, &request, &splicing, BPF_NOEXIST)) {
-	case 0:
+	if (bpf_map_update_elem(&splices, &request, &splicing, BPF_NOEXIST) == 0) {
 		__sync_fetch_and_add(&splices_held, 1);
-		break;
-	case -EEXIST: /* it reads in several steps */
-		break;
-	default:
+	} else if (bpf_map_update_elem(&splices, &request, &splicing, BPF_EXIST)) {
+		/* Not its second step, nor where another completed silently: no room. */
 		lost = this_cpu_losses();
 		if (lost)
 			lost->unarmed++;

@@ -46,8 +46,6 @@
 #define TCP_ESTABLISHED 1 /* include/net/tcp_states.h */
 #define TCP_CLOSE       7
 
-#define EEXIST 17
-
 #define S_IFMT   0170000
 #define S_IFSOCK 0140000
 

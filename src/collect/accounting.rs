@@ -9,90 +9,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Func, Typedef};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{ErrorKind, Link, MapHandle, ProgramMut};
 
 use super::batch::{ProgramStatistics, statistics};
-use super::skeleton::{NetmonSkel, NetmonSkelBuilder, OpenNetmonProgs};
+pub use super::plan::Plan;
+use super::skeleton::{NetmonSkel, NetmonSkelBuilder};
 use super::{capability, clock, libbpf_log};
-use crate::model::snapshot::Engine;
-
-/// Which programs count, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plan {
-    /// The socket layer, and at the exit of each network syscall what it did
-    /// not see. Needs `sock_send_length` (Linux 6.3).
-    Residual,
-    /// Entry and exit of syscalls, the read and write family included, and the
-    /// ends of the sockets' functions (`fexit`) for what no syscall moves. Needs
-    /// a kernel that takes such programs.
-    Functions,
-    /// Only the entry and exit of syscalls, the read and write family included.
-    EnterExit,
-    /// Only the socket layer: costs other syscalls nothing. Needs Linux 6.3.
-    Socket,
-}
-
-impl Plan {
-    /// What screens and records say of this plan.
-    pub fn engine(self) -> Engine {
-        match self {
-            Plan::Residual => Engine {
-                name: "syscall",
-                method: "socket layer + rest of syscalls",
-                blind_spots: &[
-                    "AF_PACKET receive rings",
-                    "io_uring zero-copy receive from TCP",
-                    "peers of unconnected datagrams of io_uring and 32-bit processes",
-                ],
-            },
-            Plan::Functions => Engine {
-                name: "syscall",
-                method: "syscall entry and exit + socket functions",
-                blind_spots: &[
-                    "AF_PACKET receive rings",
-                    "io_uring zero-copy receive from TCP",
-                    "vsock of io_uring and 32-bit processes",
-                    "peers of unconnected datagrams of io_uring and 32-bit processes",
-                ],
-            },
-            Plan::EnterExit => Engine {
-                name: "syscall",
-                method: "syscall entry and exit",
-                blind_spots: &[
-                    "io_uring",
-                    "32-bit processes",
-                    "traffic of kernel threads",
-                    "AF_PACKET receive rings",
-                ],
-            },
-            Plan::Socket => Engine {
-                name: "socket",
-                method: "socket layer",
-                blind_spots: &[
-                    "peers of unconnected datagrams",
-                    "splice and zero-copy receive from TCP",
-                    "AF_PACKET receive rings",
-                ],
-            },
-        }
-    }
-
-    fn uses_socket_layer(self) -> bool {
-        matches!(self, Plan::Residual | Plan::Socket)
-    }
-
-    fn uses_syscalls(self) -> bool {
-        self != Plan::Socket
-    }
-
-    /// Splice of io_uring out of TCP takes two programs of its own.
-    fn sees_ring_splice(self) -> bool {
-        matches!(self, Plan::Residual | Plan::Functions)
-    }
-}
 
 /// What to load.
 #[derive(Debug, Clone)]
@@ -164,9 +87,9 @@ impl Accounting {
                 // Another plan needs as much; where it then happened to fit, it
                 // would have taken the place of a better one unnoticed.
                 Err(error) if kind_of(&error) == Some(ErrorKind::OutOfMemory) => {
-                    return Err(explain(error));
+                    return Err(explain(plan, error));
                 }
-                Err(error) => failure = Some(explain(error)),
+                Err(error) => failure = Some(explain(plan, error)),
             }
         }
         Err(failure.unwrap_or_else(|| anyhow!("no engine was asked for")))
@@ -244,7 +167,7 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
     rodata.syscalls_are_armed = plan.uses_syscalls();
     open.maps.traffic_map.set_max_entries(settings.max_flows)?;
     open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
-    select(plan, &mut open.progs)?;
+    plan.select(&mut open.progs)?;
 
     let skeleton = open.load()?;
     let maps = maps_of(&skeleton)?;
@@ -257,41 +180,6 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
         pins: Vec::new(),
         directories: Vec::new(),
     })
-}
-
-/// Leaves out the programs that `plan` does not use or this kernel has no place for.
-fn select(plan: Plan, programs: &mut OpenNetmonProgs<'_>) -> Result<()> {
-    for program in [&mut programs.on_sock_send, &mut programs.on_sock_recv] {
-        program.set_autoload(plan.uses_socket_layer());
-    }
-    for program in [&mut programs.on_sys_enter, &mut programs.on_sys_exit] {
-        program.set_autoload(plan.uses_syscalls());
-    }
-    let types = Btf::from_vmlinux().context("could not read the kernel's type information")?;
-    let has_ring = plan.sees_ring_splice()
-        && types
-            .type_by_name::<Typedef<'_>>("btf_trace_io_uring_complete")
-            .is_some();
-    for program in [
-        &mut programs.on_receive_space,
-        &mut programs.on_ring_complete,
-    ] {
-        program.set_autoload(has_ring);
-    }
-    for (name, program) in [
-        ("inet_sendmsg", &mut programs.on_inet_send),
-        ("inet6_sendmsg", &mut programs.on_inet6_send),
-        ("inet_sendpage", &mut programs.on_inet_page),
-        ("packet_sendmsg", &mut programs.on_packet_send),
-        ("inet_recvmsg", &mut programs.on_inet_recv),
-        ("inet6_recvmsg", &mut programs.on_inet6_recv),
-        ("sock_common_recvmsg", &mut programs.on_common_recv),
-        ("packet_recvmsg", &mut programs.on_packet_recv),
-    ] {
-        let is_there = || types.type_by_name::<Func<'_>>(name).is_some();
-        program.set_autoload(plan == Plan::Functions && is_there());
-    }
-    Ok(())
 }
 
 fn maps_of(skeleton: &NetmonSkel<'_>) -> Result<Maps> {
@@ -395,7 +283,7 @@ fn kind_of(error: &anyhow::Error) -> Option<ErrorKind> {
 }
 
 /// Turns what the kernel answered into what a person can do about it.
-fn explain(error: anyhow::Error) -> anyhow::Error {
+fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
     let kernel = capability::kernel_release();
     let Some(kind) = kind_of(&error) else {
         return error;
@@ -416,7 +304,11 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
         ),
         _ if libbpf_log::lacks_tracepoints() => format!(
             "the tracepoints sock_send_length and sock_recv_length are missing, which Linux has \
-             since 6.3 (this is {kernel}); --engine syscall does without them"
+             since 6.3 (this is {kernel}){}",
+            match plan {
+                Plan::Socket => "; --engine syscall does without them",
+                _ => "",
+            }
         ),
         _ => format!(
             "kernel {kernel} did not accept netmon's programs (6.1 to 6.18 are known to); -v shows \

@@ -10,5 +10,6 @@ pub mod clock;
 pub mod drain;
 pub mod identity;
 pub mod libbpf_log;
+mod plan;
 mod skeleton;
 pub mod wire;

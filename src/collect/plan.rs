@@ -1,0 +1,127 @@
+//! The designs of counting: which programs each takes, and what it cannot see.
+//!
+//! Owns the choice of programs before they are loaded. Loads and attaches
+//! nothing: that is `accounting`.
+
+use anyhow::{Context, Result};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, Typedef};
+
+use super::skeleton::OpenNetmonProgs;
+use crate::model::snapshot::Engine;
+
+/// Which programs count, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// The socket layer, and at the exit of each network syscall what it did
+    /// not see. Needs `sock_send_length` (Linux 6.3).
+    Residual,
+    /// Entry and exit of syscalls, the read and write family included, and the
+    /// ends of the sockets' functions (`fexit`) for what no syscall moves. Needs
+    /// a kernel that takes such programs.
+    Functions,
+    /// Only the entry and exit of syscalls, the read and write family included.
+    EnterExit,
+    /// Only the socket layer: costs other syscalls nothing. Needs Linux 6.3.
+    Socket,
+}
+
+impl Plan {
+    /// What screens and records say of this plan.
+    pub fn engine(self) -> Engine {
+        match self {
+            Plan::Residual => Engine {
+                name: "syscall",
+                method: "socket layer + rest of syscalls",
+                blind_spots: &[
+                    "AF_PACKET receive rings",
+                    "io_uring zero-copy receive from TCP",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
+                ],
+            },
+            Plan::Functions => Engine {
+                name: "syscall",
+                method: "syscall entry and exit + socket functions",
+                blind_spots: &[
+                    "AF_PACKET receive rings",
+                    "io_uring zero-copy receive from TCP",
+                    "vsock of io_uring and 32-bit processes",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
+                ],
+            },
+            Plan::EnterExit => Engine {
+                name: "syscall",
+                method: "syscall entry and exit",
+                blind_spots: &[
+                    "io_uring",
+                    "32-bit processes",
+                    "traffic of kernel threads",
+                    "AF_PACKET receive rings",
+                ],
+            },
+            Plan::Socket => Engine {
+                name: "socket",
+                method: "socket layer",
+                blind_spots: &[
+                    "peers of unconnected datagrams",
+                    "splice and zero-copy receive from TCP",
+                    "AF_PACKET receive rings",
+                ],
+            },
+        }
+    }
+
+    /// The sock tracepoints count.
+    pub(super) fn uses_socket_layer(self) -> bool {
+        matches!(self, Plan::Residual | Plan::Socket)
+    }
+
+    /// Threads are armed at the entry of syscalls and looked at when they leave.
+    pub(super) fn uses_syscalls(self) -> bool {
+        self != Plan::Socket
+    }
+
+    /// Splice of io_uring out of TCP takes two programs of its own.
+    fn sees_ring_splice(self) -> bool {
+        matches!(self, Plan::Residual | Plan::Functions)
+    }
+
+    /// Leaves out the programs that this plan does not use or this kernel has no
+    /// place for.
+    ///
+    /// # Errors
+    /// If the kernel's type information cannot be read.
+    pub(super) fn select(self, programs: &mut OpenNetmonProgs<'_>) -> Result<()> {
+        for program in [&mut programs.on_sock_send, &mut programs.on_sock_recv] {
+            program.set_autoload(self.uses_socket_layer());
+        }
+        for program in [&mut programs.on_sys_enter, &mut programs.on_sys_exit] {
+            program.set_autoload(self.uses_syscalls());
+        }
+        let types = Btf::from_vmlinux().context("could not read the kernel's type information")?;
+        let has_ring = self.sees_ring_splice()
+            && types
+                .type_by_name::<Typedef<'_>>("btf_trace_io_uring_complete")
+                .is_some();
+        for program in [
+            &mut programs.on_receive_space,
+            &mut programs.on_ring_complete,
+        ] {
+            program.set_autoload(has_ring);
+        }
+        for (name, program) in [
+            ("inet_sendmsg", &mut programs.on_inet_send),
+            ("inet6_sendmsg", &mut programs.on_inet6_send),
+            ("inet_sendpage", &mut programs.on_inet_page),
+            ("packet_sendmsg", &mut programs.on_packet_send),
+            ("inet_recvmsg", &mut programs.on_inet_recv),
+            ("inet6_recvmsg", &mut programs.on_inet6_recv),
+            ("sock_common_recvmsg", &mut programs.on_common_recv),
+            ("packet_recvmsg", &mut programs.on_packet_recv),
+        ] {
+            let is_there = || types.type_by_name::<Func<'_>>(name).is_some();
+            program.set_autoload(self == Plan::Functions && is_there());
+        }
+        Ok(())
+    }
+}
