@@ -9,6 +9,7 @@
 #[path = "../support/attached.rs"]
 mod attached;
 mod contract;
+mod coverage;
 mod doctor;
 mod endings;
 mod filters;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         refusals::trials(),
         pins::trials(),
         doctor::trials(),
+        coverage::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
