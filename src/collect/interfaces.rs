@@ -51,6 +51,11 @@ impl Interfaces {
         Ok(interfaces)
     }
 
+    /// The set-up as it was last read.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// Reads everything into `sample`, whose network stays `None` if the kernel
     /// does not let it: nothing but the comparison with the wire needs it.
     pub fn read(&mut self, sample: &mut Sample) {
