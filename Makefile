@@ -1,7 +1,7 @@
 # netmon: the commands a person needs. `make run` and `make test` set up what is missing.
 
 # What it takes to build, by Debian package; other systems get a line that names them.
-PACKAGES := clang libelf-dev zlib1g-dev pkg-config gcc libc6-dev
+PACKAGES := clang libelf-dev zlib1g-dev pkg-config gcc libc6-dev iproute2
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PREFIX ?= /usr/local

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol, Totals};
+use netmon::model::network::{Link, LinkCounters, Lower, Network};
 use netmon::model::sample::{FlowCounters, Identity, Moment, ProcessCounters, Sample};
 use netmon::model::snapshot::Engine;
 use netmon::model::tracker::{Settings, Tracker};
 
 const FLOWS: u32 = 10_240;
 const PROCESSES: u32 = 500;
+const CARD: u32 = 2;
 const INTERVAL: Duration = Duration::from_millis(500);
 
 fn settings() -> Settings {
@@ -85,6 +87,24 @@ fn sample() -> Sample {
                 exited: false,
             })
             .collect(),
+        // Every flow leaves by this card, and is compared with what it moved.
+        network: Some(Arc::new(Network {
+            namespace: 4_026_531_840,
+            links: vec![Link {
+                index: CARD,
+                name: "eth0".into(),
+                loopback: false,
+                hardware: true,
+                kind: None,
+                lower: Lower::Nothing,
+                master: None,
+            }],
+            addresses: Vec::new(),
+        })),
+        links: vec![LinkCounters {
+            index: CARD,
+            totals: Totals::default(),
+        }],
         ..Sample::default()
     }
 }
@@ -102,6 +122,7 @@ fn advance(sample: &mut Sample, sequence: u32) {
         flow.totals += moved;
         sample.processes[n % PROCESSES as usize].totals += moved;
         sample.protocols[Protocol::Tcp.index()] += moved;
+        sample.links[0].totals += moved;
     }
 }
 
@@ -129,6 +150,7 @@ fn ticks(c: &mut Criterion) {
                 spent += start.elapsed();
                 assert_eq!(snapshot.flows.len(), FLOWS as usize);
                 assert_eq!(snapshot.balance.discrepancy(), 0);
+                assert!(snapshot.coverage.is_some());
                 assert!(tracker.feedback().rates.len() > FLOWS as usize * 9 / 10);
             }
             spent

@@ -5,6 +5,8 @@
 
 #[path = "model/anomalies.rs"]
 mod anomalies;
+#[path = "model/coverage.rs"]
+mod coverage;
 #[path = "model/ended.rs"]
 mod ended;
 #[path = "model/flows.rs"]

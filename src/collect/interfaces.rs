@@ -4,11 +4,12 @@
 //! The counters are read at every reading, the set-up only when the kernel says
 //! that it changed. Computes nothing: which of them are the wire is the model's rule.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::rtnetlink::{self, Changes};
 use crate::model::flow::Totals;
@@ -26,6 +27,8 @@ pub struct Interfaces {
     changes: Changes,
     counters: File,
     network: Arc<Network>,
+    /// `ifindex` of each interface of `network`, by its name.
+    indices: HashMap<Arc<str>, u32>,
     text: Vec<u8>,
 }
 
@@ -37,12 +40,20 @@ impl Interfaces {
     pub fn open() -> Result<Interfaces> {
         // Listening comes first, so that no change falls between.
         let changes = Changes::open()?;
-        Ok(Interfaces {
+        let mut interfaces = Interfaces {
             changes,
             counters: File::open(COUNTERS).context(COUNTERS)?,
-            network: Arc::new(network()?),
+            network: Arc::default(),
+            indices: HashMap::new(),
             text: vec![0; 4096],
-        })
+        };
+        interfaces.read_network()?;
+        Ok(interfaces)
+    }
+
+    /// The set-up as it was last read.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Reads everything into `sample`, whose network stays `None` if the kernel
@@ -58,7 +69,7 @@ impl Interfaces {
     fn read_counters(&mut self, sample: &mut Sample) -> Result<()> {
         // The names belong to the set-up that is known when they are read.
         if self.changes.any() {
-            self.network = Arc::new(network()?);
+            self.read_network()?;
         }
         let mut length = 0;
         loop {
@@ -75,15 +86,23 @@ impl Interfaces {
         }
         let text = String::from_utf8_lossy(&self.text[..length]);
         for (name, totals) in text.lines().filter_map(counters) {
-            let mut links = self.network.links.iter();
             // One that is not known yet has come since, and is at the next reading.
-            if let Some(link) = links.find(|link| *link.name == *name) {
-                sample.links.push(LinkCounters {
-                    index: link.index,
-                    totals,
-                });
+            if let Some(&index) = self.indices.get(name) {
+                sample.links.push(LinkCounters { index, totals });
             }
         }
+        // There is a loopback at the least.
+        ensure!(!sample.links.is_empty(), "{COUNTERS} is empty");
+        Ok(())
+    }
+
+    fn read_network(&mut self) -> Result<()> {
+        let network = network()?;
+        self.indices.clear();
+        let links = network.links.iter();
+        self.indices
+            .extend(links.map(|link| (Arc::clone(&link.name), link.index)));
+        self.network = Arc::new(network);
         Ok(())
     }
 }

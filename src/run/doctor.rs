@@ -11,7 +11,9 @@ use anyhow::Result;
 use super::{VERBOSE_LINES, written};
 use crate::cli::Doctor;
 use crate::collect::accounting::{Accounting, Plan, Settings};
+use crate::collect::interfaces::Interfaces;
 use crate::collect::{capability, libbpf_log};
+use crate::model::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -94,6 +96,7 @@ fn examine(to: &mut impl Write, verbose: bool) -> io::Result<ExitCode> {
         say(to, Verdict::Note, "bpffs", text)?;
     }
 
+    wire(to)?;
     let mut usable = false;
     if capable && btf {
         let residual = probe(to, Plan::Residual, "engine syscall", verbose)?;
@@ -127,6 +130,25 @@ fn say(to: &mut impl Write, verdict: Verdict, what: &str, text: &str) -> io::Res
         Verdict::Bad => "[!!]",
     };
     writeln!(to, "{mark} {what}: {text}")
+}
+
+/// With which interfaces' traffic the counts are compared.
+fn wire(to: &mut impl Write) -> io::Result<()> {
+    let what = "coverage";
+    let wire = match Interfaces::open() {
+        Ok(interfaces) => Wire::new(interfaces.network()),
+        Err(error) => {
+            let text = format!("unknown: {error:#}");
+            return say(to, Verdict::Note, what, &text);
+        }
+    };
+    let names: Vec<&str> = wire.links.iter().map(|(_, name)| &**name).collect();
+    if names.is_empty() {
+        let text = "unknown: no interface leads out of this network namespace";
+        return say(to, Verdict::Note, what, text);
+    }
+    let text = format!("compared with what {} moved", names.join(", "));
+    say(to, Verdict::Good, what, &text)
 }
 
 /// Loads and attaches one plan, and lets it go again.

@@ -169,6 +169,14 @@ impl<W: Write> Stream<W> {
         if loss.missed_events > 0 {
             write!(self.to, "  missed events {}", loss.missed_events)?;
         }
+        if let Some(coverage) = &snapshot.coverage {
+            let (tx, rx) = (coverage.tx.wire_bytes, coverage.rx.wire_bytes);
+            write!(self.to, "  wire tx {} rx {}", size(tx), size(rx))?;
+            if let Some(explained) = coverage.explained() {
+                // Downwards: 100 % means all.
+                write!(self.to, " explained {:.0} %", (explained * 100.0).floor())?;
+            }
+        }
         writeln!(
             self.to,
             "\n{:>8} {:<16} {:<7} {:<28} {:<28} {:>13} {:>13} {:>12}",

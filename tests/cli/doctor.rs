@@ -30,6 +30,7 @@ fn as_root() -> anyhow::Result<()> {
             "[ok] tracefs, perf events, kprobes: not needed",
             "BPF JIT: ",
             "bpffs: ",
+            "coverage: ",
             "engine syscall",
             "engine socket: ",
             "not counted or not known: ",

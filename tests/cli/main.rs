@@ -9,6 +9,7 @@
 #[path = "../support/attached.rs"]
 mod attached;
 mod contract;
+mod coverage;
 mod doctor;
 mod endings;
 mod filters;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         pins::trials(),
         doctor::trials(),
         selftest::trials(),
+        coverage::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
