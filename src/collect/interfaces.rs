@@ -27,6 +27,8 @@ pub struct Interfaces {
     changes: Changes,
     counters: File,
     network: Arc<Network>,
+    /// The kernel says that `network` has changed since.
+    is_stale: bool,
     /// `ifindex` of each interface of `network`, by its name.
     indices: HashMap<Arc<str>, u32>,
     text: Vec<u8>,
@@ -44,6 +46,7 @@ impl Interfaces {
             changes,
             counters: File::open(COUNTERS).context(COUNTERS)?,
             network: Arc::default(),
+            is_stale: true,
             indices: HashMap::new(),
             text: vec![0; 4096],
         };
@@ -68,7 +71,8 @@ impl Interfaces {
 
     fn read_counters(&mut self, sample: &mut Sample) -> Result<()> {
         // The names belong to the set-up that is known when they are read.
-        if self.changes.any() {
+        self.is_stale |= self.changes.any();
+        if self.is_stale {
             self.read_network()?;
         }
         let mut length = 0;
@@ -103,6 +107,7 @@ impl Interfaces {
         self.indices
             .extend(links.map(|link| (Arc::clone(&link.name), link.index)));
         self.network = Arc::new(network);
+        self.is_stale = false;
         Ok(())
     }
 }

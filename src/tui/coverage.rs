@@ -68,6 +68,10 @@ pub fn pieces(coverage: &Coverage, unit: Unit, glyphs: &Glyphs, room: usize) -> 
     }
     let names: Vec<&str> = coverage.links.iter().map(|link| &*link.name).collect();
     pieces.push((names.join(" "), false));
+    let rates = &coverage.wire_rates;
+    let (tx, rx) = (units::rate(rates.tx, unit), units::rate(rates.rx, unit));
+    // Last, since its length changes all the time.
+    pieces.push((format!("now {} {tx} {} {rx}", glyphs.tx, glyphs.rx), false));
     while pieces.len() > 2 && width(&pieces) > room {
         pieces.pop();
     }
@@ -139,6 +143,10 @@ mod tests {
         let start = "wire ↑ 0 B ↓ 1000.0 KiB · 97 % explained";
         let long = "3 % forwarded, kernel or not counted";
         for (room, text) in [
+            (
+                120,
+                format!("{start} · {long} · eth0 · now ↑ 0 B/s ↓ 0 B/s"),
+            ),
             (100, format!("{start} · {long} · eth0")),
             (80, format!("{start} · {long}")),
             (70, format!("{start} · 3 % forwarded or kernel")),

@@ -23,7 +23,8 @@ use crate::trial::{Impossible, root};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        root("coverage::what_crosses_is_explained", crosses),
+        root("coverage::what_crosses_is_explained", || crosses("syscall")),
+        root("coverage::by_the_socket_engine", || crosses("socket")),
         root("coverage::what_stays_is_not_on_the_wire", stays),
         root("coverage::what_is_forwarded_is_other", forwarded),
         root("coverage::interfaces_come_and_go", come_and_go),
@@ -79,9 +80,10 @@ impl Space {
     }
 
     /// Netmon in it.
-    fn netmon(&self) -> anyhow::Result<Live> {
+    fn netmon(&self, arguments: &[&str]) -> anyhow::Result<Live> {
         let mut command = self.command();
-        let mut live = Live::start(command.args([BINARY, "stream", "--interval", "200ms"]))?;
+        command.args([BINARY, "stream", "--interval", "200ms"]);
+        let mut live = Live::start(command.args(arguments))?;
         // It is reading now.
         live.line()?;
         Ok(live)
@@ -104,10 +106,13 @@ impl Space {
     }
 }
 
-/// Two namespaces with a wire between them: `a0`, 10.9.0.1 and `b0`, 10.9.0.2.
+/// Two namespaces with a wire between them: `a0`, 10.9.0.1 and fd00:9::1, and `b0`,
+/// the same with a 2.
 fn two() -> anyhow::Result<(Space, Space)> {
     let (a, b) = (Space::new()?, Space::new()?);
     a.join(("a0", "10.9.0.1/24"), &b, ("b0", "10.9.0.2/24"))?;
+    a.sh("ip address add fd00:9::1/64 dev a0 nodad")?;
+    b.sh("ip address add fd00:9::2/64 dev b0 nodad")?;
     Ok((a, b))
 }
 
@@ -185,16 +190,17 @@ fn number(coverage: &Value, name: &str) -> u64 {
     coverage[name].as_u64().unwrap_or(0)
 }
 
-fn crosses() -> anyhow::Result<()> {
+fn crosses(engine: &str) -> anyhow::Result<()> {
     let (a, b) = two()?;
-    let live = a.netmon()?;
+    let live = a.netmon(&["--engine", engine])?;
     let (mut near, mut far) = connection(&a, &b, "10.9.0.2")?;
     stream(&mut near, &mut far, 30_000, 500)?;
     stream(&mut far, &mut near, 1_000, 5_000)?;
+    let (mut near6, mut far6) = connection(&a, &b, "fd00:9::2")?;
+    stream(&mut near6, &mut far6, 5_000, 200)?;
     let (from, to) = pair((&a, "10.9.0.1"), (&b, "10.9.0.2"))?;
     datagrams(&from, &to, 200, 3_000)?;
     let arrived = datagrams(&to, &from, 1_400, 1_000)?;
-    drop((near, far));
 
     let coverage = end(live)?;
     ensure!(
@@ -202,7 +208,7 @@ fn crosses() -> anyhow::Result<()> {
         "{coverage}"
     );
     for (direction, payload) in [
-        ("tx", 30_000 * 500 + 200 * 3_000),
+        ("tx", 30_000 * 500 + 5_000 * 200 + 200 * 3_000),
         ("rx", 1_000 * 5_000 + arrived),
     ] {
         let part = |name: &str| number(&coverage, &format!("{name}_{direction}_bytes"));
@@ -220,7 +226,7 @@ fn crosses() -> anyhow::Result<()> {
 
 fn stays() -> anyhow::Result<()> {
     let (a, _b) = two()?;
-    let live = a.netmon()?;
+    let live = a.netmon(&[])?;
     // An own address is reached by loopback, too.
     for address in ["127.0.0.1", "10.9.0.1"] {
         let (mut near, mut far) = connection(&a, &a, address)?;
@@ -246,7 +252,7 @@ fn forwarded() -> anyhow::Result<()> {
     a.sh("ip route add default via 10.9.1.1")?;
     b.sh("ip route add default via 10.9.2.1")?;
     router.sh("echo 1 > /proc/sys/net/ipv4/ip_forward")?;
-    let live = router.netmon()?;
+    let live = router.netmon(&[])?;
     let (from, to) = pair((&a, "10.9.1.2"), (&b, "10.9.2.2"))?;
     let mut arrived = datagrams(&from, &to, 1_200, 2_000)?;
     // Of so small ones most is headers, but nobody's here.
@@ -268,7 +274,7 @@ fn forwarded() -> anyhow::Result<()> {
 
 fn come_and_go() -> anyhow::Result<()> {
     let (a, b) = two()?;
-    let mut live = a.netmon()?;
+    let mut live = a.netmon(&[])?;
     let mut await_names = |names: &[&str]| loop {
         let record = check_line(&live.line()?)?;
         if record["coverage"]["interfaces"] == serde_json::json!(names) {
