@@ -311,8 +311,8 @@ fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
             }
         ),
         _ => format!(
-            "kernel {kernel} did not accept netmon's programs (6.1 to 6.18 are known to); -v shows \
-             the verifier's words"
+            "kernel {kernel} did not accept netmon's programs, which need Linux 6.1 or newer (known \
+             to work up to 6.18); -v shows the verifier's words"
         ),
     };
     error.context(advice)
