@@ -15,10 +15,13 @@ mod matrix;
 mod paths;
 mod protocols;
 mod ring;
+mod ring_manners;
+mod ring_splice;
 mod socket;
 mod special;
 mod sys;
 mod timing;
+mod uring;
 mod zerocopy;
 
 use std::fmt;
@@ -90,6 +93,8 @@ pub fn cases() -> Vec<Case> {
         protocols::CASES,
         zerocopy::CASES,
         ring::CASES,
+        ring_manners::CASES,
+        ring_splice::CASES,
         aio::CASES,
         compat::CASES,
         timing::CASES,
