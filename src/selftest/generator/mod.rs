@@ -10,9 +10,11 @@ mod aio;
 mod cell;
 mod compat;
 mod crowd;
+mod fastopen;
 pub mod ledger;
 mod matrix;
 mod paths;
+mod pipes;
 mod protocols;
 mod ring;
 mod ring_manners;
@@ -21,6 +23,7 @@ mod socket;
 mod special;
 mod sys;
 mod timing;
+mod tls;
 mod uring;
 mod zerocopy;
 
@@ -92,6 +95,9 @@ pub fn cases() -> Vec<Case> {
         special::CASES,
         protocols::CASES,
         zerocopy::CASES,
+        pipes::CASES,
+        fastopen::CASES,
+        tls::CASES,
         ring::CASES,
         ring_manners::CASES,
         ring_splice::CASES,
