@@ -13,6 +13,7 @@ mod crowd;
 mod fastopen;
 pub mod ledger;
 mod matrix;
+mod packet;
 mod paths;
 mod pipes;
 mod protocols;
@@ -24,7 +25,9 @@ mod special;
 mod sys;
 mod timing;
 mod tls;
+mod uncounted;
 mod uring;
+mod variants;
 mod zerocopy;
 
 use std::fmt;
@@ -94,6 +97,8 @@ pub fn cases() -> Vec<Case> {
     let tables = [
         special::CASES,
         protocols::CASES,
+        variants::CASES,
+        packet::CASES,
         zerocopy::CASES,
         pipes::CASES,
         fastopen::CASES,
@@ -104,6 +109,7 @@ pub fn cases() -> Vec<Case> {
         aio::CASES,
         compat::CASES,
         timing::CASES,
+        uncounted::CASES,
     ];
     let special = tables.into_iter().flatten().map(|&(name, run)| Case {
         name: name.to_owned(),
