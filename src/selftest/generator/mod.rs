@@ -11,6 +11,8 @@ mod cell;
 mod compat;
 mod crowd;
 mod fastopen;
+mod handed;
+mod interrupted;
 pub mod ledger;
 mod matrix;
 mod packet;
@@ -25,6 +27,7 @@ mod special;
 mod sys;
 mod timing;
 mod tls;
+mod twins;
 mod uncounted;
 mod uring;
 mod variants;
@@ -109,6 +112,9 @@ pub fn cases() -> Vec<Case> {
         aio::CASES,
         compat::CASES,
         timing::CASES,
+        interrupted::CASES,
+        handed::CASES,
+        twins::CASES,
         uncounted::CASES,
     ];
     let special = tables.into_iter().flatten().map(|&(name, run)| Case {
