@@ -15,8 +15,10 @@ mod handed;
 mod interrupted;
 pub mod ledger;
 mod matrix;
+mod names;
 mod packet;
 mod paths;
+mod peeks;
 mod pipes;
 mod protocols;
 mod ring;
@@ -99,6 +101,8 @@ pub fn cases() -> Vec<Case> {
     });
     let tables = [
         special::CASES,
+        names::CASES,
+        peeks::CASES,
         protocols::CASES,
         variants::CASES,
         packet::CASES,
