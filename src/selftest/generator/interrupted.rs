@@ -27,10 +27,16 @@ pub const CASES: &[Named] = &[
     ("tcp4::signal::sendfile", |l| signal(SendPath::Sendfile, l)),
     ("tcp4::signal::recv", signal_in_recv),
     ("tcp4::descriptor_closed::recv", |l| {
-        closed_in_recv(tcp_pair(Family::V4)?, l)
+        let how = (ReceivePath::Recvfrom, libc::SYS_recvfrom, How::Call);
+        closed_in_recv(tcp_pair(Family::V4)?, how, l)
     }),
     ("udp4::descriptor_closed::recv", |l| {
-        closed_in_recv(udp_pair(Family::V4)?, l)
+        let how = (ReceivePath::Recvfrom, libc::SYS_recvfrom, How::Call);
+        closed_in_recv(udp_pair(Family::V4)?, how, l)
+    }),
+    ("tcp4::descriptor_closed::splice_from", |l| {
+        let how = (ReceivePath::Splice, libc::SYS_splice, How::SpliceFromTcp);
+        closed_in_recv(tcp_pair(Family::V4)?, how, l)
     }),
     ("tcp4::descriptor_closed::send", |l| {
         closed_in_send(SendPath::Send, libc::SYS_sendto, l)
@@ -161,12 +167,16 @@ fn close_during<T: Send>(
 
 /// While a thread waits in a receiving call its descriptor is closed: the call
 /// goes on, and at its end no descriptor leads to the socket.
-fn closed_in_recv((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
-    let movement = far.movement(Direction::Received, None, How::Call);
+fn closed_in_recv(
+    (near, far): (Socket, Socket),
+    (path, number, how): (ReceivePath, c_long, How),
+    ledger: &mut Ledger,
+) -> anyhow::Result<()> {
+    let movement = far.movement(Direction::Received, None, how);
     let arrivals = close_during(
         far,
-        libc::SYS_recvfrom,
-        |fd| paths::receive(ReceivePath::Recvfrom, fd, &[4096], 0),
+        number,
+        |fd| paths::receive(path, fd, &[4096], 0),
         || {
             near.send_plain(ledger, 1919)?;
             Ok(())
