@@ -24,7 +24,8 @@ pub struct Expected {
     /// What the calls returned.
     pub totals: Totals,
     /// Some of it was sent in pieces, so there may be more operations than calls.
-    in_pieces: bool,
+    sent_in_pieces: bool,
+    received_in_pieces: bool,
 }
 
 impl Expected {
@@ -35,19 +36,27 @@ impl Expected {
         };
         *bytes += amount.bytes;
         *operations += amount.operations;
-        self.in_pieces |= movement.how == How::Pieces;
+        let in_pieces = match movement.direction {
+            Direction::Sent => &mut self.sent_in_pieces,
+            Direction::Received => &mut self.received_in_pieces,
+        };
+        *in_pieces |= matches!(movement.how, How::Pieces | How::RingPieces);
     }
 
     fn merge(&mut self, other: &Expected) {
         self.totals += other.totals;
-        self.in_pieces |= other.in_pieces;
+        self.sent_in_pieces |= other.sent_in_pieces;
+        self.received_in_pieces |= other.received_in_pieces;
     }
 
     /// True when exactly this was counted.
     pub fn is_met_by(&self, counted: &Totals) -> bool {
         let mut wanted = self.totals;
-        if self.in_pieces && counted.tx_operations <= wanted.tx_bytes {
+        if self.sent_in_pieces && counted.tx_operations <= wanted.tx_bytes {
             wanted.tx_operations = wanted.tx_operations.max(counted.tx_operations);
+        }
+        if self.received_in_pieces && counted.rx_operations <= wanted.rx_bytes {
+            wanted.rx_operations = wanted.rx_operations.max(counted.rx_operations);
         }
         wanted == *counted
     }
@@ -56,15 +65,21 @@ impl Expected {
 /// The movement as `plan` can see it; `None` where it is blind.
 fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
     let mut seen = *movement;
+    let is_ring = matches!(movement.how, How::Ring | How::RingPieces);
     match plan {
+        // A request names its peer in no system call's arguments.
+        Plan::Residual | Plan::Functions if is_ring => seen.remote = movement.peer,
         Plan::Residual | Plan::Functions => {}
         Plan::EnterExit => {
-            if matches!(movement.how, How::Ring | How::Compat) {
+            if is_ring || matches!(movement.how, How::RingSplice | How::Compat) {
                 return None;
             }
         }
         Plan::Socket => {
-            if matches!(movement.how, How::SpliceFromTcp | How::ZerocopyReceive) {
+            if matches!(
+                movement.how,
+                How::SpliceFromTcp | How::RingSplice | How::ZerocopyReceive
+            ) {
                 return None;
             }
             // It does not see the call's arguments: it knows the peer of the socket only.
@@ -141,8 +156,13 @@ pub fn find_process<'a>(snapshot: &'a Snapshot, who: &Who) -> Option<&'a Process
 
 /// What was counted for each flow of `process`.
 pub fn counted_flows(snapshot: &Snapshot, process: &ProcessRow) -> BTreeMap<Ends, Totals> {
+    by_ends(rows_of(snapshot, process))
+}
+
+/// What these rows count for each pair of ends.
+pub fn by_ends<'a>(rows: impl Iterator<Item = &'a FlowRow>) -> BTreeMap<Ends, Totals> {
     let mut flows: BTreeMap<Ends, Totals> = BTreeMap::new();
-    for flow in rows_of(snapshot, process) {
+    for flow in rows {
         let key = &flow.key;
         let ends = normal(key.protocol, key.local, key.remote);
         *flows.entry(ends).or_default() += flow.totals;

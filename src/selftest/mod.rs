@@ -7,6 +7,7 @@
 pub mod driver;
 pub mod expect;
 pub mod generator;
+mod namespaces;
 pub mod outcome;
 pub mod rows;
 pub mod scenarios;

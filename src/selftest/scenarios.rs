@@ -13,6 +13,7 @@ use super::driver::Generator;
 use super::expect;
 use super::generator::ledger::{Direction, Movement, Report};
 use super::generator::{Unsupported, sleeps_in, unsupported};
+use super::namespaces;
 use super::outcome::{Outcome, Verdict};
 use super::watch::Watch;
 use crate::model::snapshot::{ProcessRow, Snapshot};
@@ -37,6 +38,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("pid_namespace", pid_namespace),
     ("first_thread_exits", first_thread_exits),
     ("killed_in_a_blocked_send", killed_in_a_blocked_send),
+    ("same_ends_twice", namespaces::same_ends_twice),
 ];
 
 /// How long netmon may take to notice an end or to make room.

@@ -14,7 +14,7 @@ use anyhow::{Context, ensure};
 use super::ledger::{Ledger, Who};
 use super::paths::{Outgoing, ReceivePath, SendPath};
 use super::socket::{Family, Socket, udp, udp_pair};
-use super::{command, pause, report, say, sys, unsupported};
+use super::{command, handed, pause, report, say, sys, twins, unsupported};
 use crate::model::flow::Protocol;
 
 type Scenario = fn(&[String]) -> anyhow::Result<()>;
@@ -33,6 +33,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("connections", connections),
     ("sink", sink),
     ("blocked", blocked),
+    (handed::HEIR, handed::heir),
+    ("two-namespaces", twins::two_namespaces),
 ];
 
 /// The scenario of that name.

@@ -34,6 +34,10 @@ pub enum How {
     ZerocopyReceive,
     /// By io_uring.
     Ring,
+    /// By an io_uring request that takes as many socket operations as the kernel likes.
+    RingPieces,
+    /// By io_uring's splice out of a TCP socket.
+    RingSplice,
     /// By a system call of the 32-bit ABI.
     Compat,
 }
@@ -46,7 +50,8 @@ impl How {
             How::Pieces => "calls in pieces",
             How::SpliceFromTcp => "splice from TCP",
             How::ZerocopyReceive => "TCP_ZEROCOPY_RECEIVE",
-            How::Ring => "io_uring and aio",
+            How::Ring | How::RingPieces => "io_uring and aio",
+            How::RingSplice => "io_uring's splice from TCP",
             How::Compat => "32-bit calls",
         }
     }
@@ -178,12 +183,14 @@ impl Ledger {
 const DIRECTIONS: [(&str, Direction); 2] =
     [("sent", Direction::Sent), ("received", Direction::Received)];
 
-const MANNERS: [(&str, How); 6] = [
+const MANNERS: [(&str, How); 8] = [
     ("call", How::Call),
     ("pieces", How::Pieces),
     ("splice-from-tcp", How::SpliceFromTcp),
     ("zerocopy-receive", How::ZerocopyReceive),
     ("io-uring", How::Ring),
+    ("io-uring-pieces", How::RingPieces),
+    ("io-uring-splice", How::RingSplice),
     ("32-bit", How::Compat),
 ];
 
@@ -254,12 +261,25 @@ impl Report {
             "unsupported" => self.unsupported = Some(rest.to_owned()),
             "failed" => bail!("the generator failed: {rest}"),
             "value" => self.value = Some(rest.parse()?),
-            "who" => self.who.push(parse_who(rest)?),
+            "who" => self.add_who(parse_who(rest)?),
             "move" => self.moved.push(parse_move(rest)?),
             _ => bail!("the generator said {line:?}"),
         }
         Ok(false)
     }
+
+    /// A process that tells who it is again has become another program.
+    fn add_who(&mut self, who: Who) {
+        match self.who.iter_mut().find(|known| is_same(known, &who)) {
+            Some(known) => *known = who,
+            None => self.who.push(who),
+        }
+    }
+}
+
+/// True if both are one process, whatever it was called at the time.
+fn is_same(one: &Who, other: &Who) -> bool {
+    (one.pid, one.start_ticks) == (other.pid, other.start_ticks)
 }
 
 fn parsed<T: FromStr>(word: Option<&str>) -> anyhow::Result<T>

@@ -10,15 +10,29 @@ mod aio;
 mod cell;
 mod compat;
 mod crowd;
+mod fastopen;
+mod handed;
+mod interrupted;
 pub mod ledger;
 mod matrix;
+mod names;
+mod packet;
 mod paths;
+mod peeks;
+mod pipes;
 mod protocols;
 mod ring;
+mod ring_manners;
+mod ring_splice;
 mod socket;
 mod special;
 mod sys;
 mod timing;
+mod tls;
+mod twins;
+mod uncounted;
+mod uring;
+mod variants;
 mod zerocopy;
 
 use std::fmt;
@@ -87,12 +101,25 @@ pub fn cases() -> Vec<Case> {
     });
     let tables = [
         special::CASES,
+        names::CASES,
+        peeks::CASES,
         protocols::CASES,
+        variants::CASES,
+        packet::CASES,
         zerocopy::CASES,
+        pipes::CASES,
+        fastopen::CASES,
+        tls::CASES,
         ring::CASES,
+        ring_manners::CASES,
+        ring_splice::CASES,
         aio::CASES,
         compat::CASES,
         timing::CASES,
+        interrupted::CASES,
+        handed::CASES,
+        twins::CASES,
+        uncounted::CASES,
     ];
     let special = tables.into_iter().flatten().map(|&(name, run)| Case {
         name: name.to_owned(),

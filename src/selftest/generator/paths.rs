@@ -149,7 +149,7 @@ pub struct Arrival {
 }
 
 /// Three parts, so that the vectored calls have something to gather or scatter.
-fn thirds(base: *mut u8, length: usize) -> [libc::iovec; 3] {
+pub fn thirds(base: *mut u8, length: usize) -> [libc::iovec; 3] {
     let first = length / 3;
     let second = (length - first) / 2;
     let part = |from: usize, length: usize| libc::iovec {
@@ -163,7 +163,16 @@ fn thirds(base: *mut u8, length: usize) -> [libc::iovec; 3] {
     ]
 }
 
-fn header(parts: &mut [libc::iovec], name: Option<&mut RawAddress>) -> libc::msghdr {
+/// All of `data` as one part.
+pub fn part(data: &mut [u8]) -> libc::iovec {
+    libc::iovec {
+        iov_base: data.as_mut_ptr().cast(),
+        iov_len: data.len(),
+    }
+}
+
+/// A header of these parts with this name.
+pub fn header(parts: &mut [libc::iovec], name: Option<&mut RawAddress>) -> libc::msghdr {
     // SAFETY: msghdr is integers and pointers, for which zero is valid.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_iov = parts.as_mut_ptr();
@@ -176,7 +185,7 @@ fn header(parts: &mut [libc::iovec], name: Option<&mut RawAddress>) -> libc::msg
 }
 
 /// One `mmsghdr` per header.
-fn headers(single: impl Iterator<Item = libc::msghdr>) -> Vec<libc::mmsghdr> {
+pub fn headers(single: impl Iterator<Item = libc::msghdr>) -> Vec<libc::mmsghdr> {
     single
         .map(|msg_hdr| libc::mmsghdr {
             msg_hdr,
@@ -255,7 +264,8 @@ pub fn send(
     Ok(vec![check(returned)?])
 }
 
-fn splice(from: c_int, to: c_int, length: usize) -> isize {
+/// One `splice` between descriptors without a position: the kernel's return value.
+pub fn splice(from: c_int, to: c_int, length: usize) -> isize {
     // SAFETY: null offsets say that neither end has a position.
     unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), length, 0) }
 }

@@ -1,28 +1,24 @@
-//! Cases of other protocols than TCP and UDP, and of sockets that do not count.
+//! Cases of other protocols than TCP and UDP, by the plainest calls.
 //!
 //! Owns what those sockets need to exist on this machine (ping sockets, for one,
-//! a namespace that allows them). All on loopback.
+//! a namespace that allows them). All on loopback. Other calls are in `variants`,
+//! sockets that do not count in `uncounted`.
 
 use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 
 use anyhow::ensure;
 
-use super::ledger::{Direction, How, Ledger};
-use super::paths::{self, Outgoing, ReceivePath, SendPath};
-use super::socket::{Family, Socket, udp_pair};
+use super::ledger::Ledger;
+use super::paths::{Outgoing, ReceivePath, SendPath};
+use super::socket::Socket;
 use super::special::{enter_namespace, receive_all};
-use super::sys::{self, RawAddress, check};
+use super::sys::{self, RawAddress};
 use super::{Named, unsupported};
 use crate::model::flow::Protocol;
 
 /// Every case of this file.
 pub const CASES: &[Named] = &[
-    ("udplite4::stream::send", |l| {
-        let (kind, number) = (libc::SOCK_DGRAM, libc::IPPROTO_UDPLITE);
-        datagrams(libc::AF_INET, kind, number, Protocol::Udp, l)
-    }),
     ("icmp4::ping::connected", |l| ping(libc::AF_INET, true, l)),
     ("icmp6::ping::connected", |l| ping(libc::AF_INET6, true, l)),
     ("icmp4::ping::unconnected", |l| {
@@ -55,7 +51,6 @@ pub const CASES: &[Named] = &[
     ("raw6::protocol_253::unconnected", |l| {
         raw(libc::AF_INET6, 253, false, l)
     }),
-    ("packet::raw::sendto", packet),
     ("sctp4::stream::send", |l| {
         stream(
             libc::IPPROTO_SCTP,
@@ -89,16 +84,10 @@ pub const CASES: &[Named] = &[
         )
     }),
     ("vsock::stream::send", vsock),
-    ("uncounted::unix_stream::all_paths", |l| {
-        uncounted_unix(libc::SOCK_STREAM, l)
-    }),
-    ("uncounted::unix_dgram::all_paths", |l| {
-        uncounted_unix(libc::SOCK_DGRAM, l)
-    }),
-    ("uncounted::netlink::dump", uncounted_netlink),
 ];
 
-fn loopback(domain: c_int) -> IpAddr {
+/// The loopback address of a domain.
+pub fn loopback(domain: c_int) -> IpAddr {
     if domain == libc::AF_INET {
         Ipv4Addr::LOCALHOST.into()
     } else {
@@ -107,7 +96,7 @@ fn loopback(domain: c_int) -> IpAddr {
 }
 
 /// Another address of this host, where there is one.
-fn second_loopback(domain: c_int) -> IpAddr {
+pub fn second_loopback(domain: c_int) -> IpAddr {
     if domain == libc::AF_INET {
         Ipv4Addr::new(127, 0, 0, 2).into()
     } else {
@@ -204,56 +193,13 @@ fn raw(domain: c_int, number: c_int, connected: bool, ledger: &mut Ledger) -> an
     Ok(())
 }
 
-fn packet(ledger: &mut Ledger) -> anyhow::Result<()> {
-    /// "Local experimental": a protocol nobody else listens to.
-    const ETHERTYPE: u16 = 0x88b5;
-    // SAFETY: a C string.
-    let index = unsafe { libc::if_nametoindex(c"lo".as_ptr()) };
-    // SAFETY: sockaddr_ll is plain integers, for which zero is valid.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ETHERTYPE.to_be();
-    address.sll_ifindex = index as c_int;
-    address.sll_halen = 6;
-    let address = RawAddress::of(address);
-    let open = |number: u16| -> anyhow::Result<Socket> {
-        let fd = sys::socket(libc::AF_PACKET, libc::SOCK_RAW, c_int::from(number.to_be()))
-            .map_err(|error| unsupported("AF_PACKET", error))?;
-        Ok(Socket::new(fd, Protocol::Packet))
-    };
-    let (near, far) = (open(0)?, open(ETHERTYPE)?);
-    sys::bind(far.fd(), &address)?;
-    let mut frame = vec![0; 714];
-    frame[12..14].copy_from_slice(&ETHERTYPE.to_be_bytes());
-    // SAFETY: `frame` and `address` outlive the call.
-    let sent = check(unsafe {
-        let (data, length) = (frame.as_ptr().cast(), frame.len());
-        libc::sendto(
-            near.fd.as_raw_fd(),
-            data,
-            length,
-            0,
-            address.as_ptr(),
-            address.length,
-        )
-    })?;
-    ledger.record(
-        near.movement_with(Direction::Sent, address.endpoint(), How::Call),
-        sent,
-    );
-    let received = receive_all(&far, ReceivePath::Recvfrom, ledger)?;
-    ensure!(received == sent, "{sent} bytes sent, {received} received");
-    Ok(())
-}
-
 /// Two sockets of one datagram protocol, connected to each other.
-fn datagrams(
+pub fn datagram_pair(
     domain: c_int,
     kind: c_int,
     number: c_int,
     protocol: Protocol,
-    ledger: &mut Ledger,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(Socket, Socket)> {
     let open = || -> anyhow::Result<Socket> {
         let fd = sys::socket(domain, kind, number)
             .map_err(|error| unsupported(&format!("protocol {number}"), error))?;
@@ -264,20 +210,19 @@ fn datagrams(
     let (mut near, mut far) = (open()?, open()?);
     near.connect(far.address()?)?;
     far.connect(near.address()?)?;
-    near.send_plain(ledger, 1717)?;
-    receive_all(&far, ReceivePath::Recv, ledger)?;
-    Ok(())
+    Ok((near, far))
 }
 
 /// A listening socket at `address`, one connected to it and the accepted one.
-fn connect_streams(
+pub fn connect_streams(
     number: c_int,
     domain: c_int,
+    kind: c_int,
     address: &RawAddress,
     protocol: Protocol,
 ) -> anyhow::Result<(Socket, Socket)> {
     let missing = |error| unsupported(protocol.name(), error);
-    let open = || sys::socket(domain, libc::SOCK_STREAM, number).map_err(missing);
+    let open = || sys::socket(domain, kind, number).map_err(missing);
     let listener = Socket::new(open()?, protocol);
     sys::bind(listener.fd(), address).map_err(missing)?;
     sys::listen(listener.fd())?;
@@ -310,63 +255,22 @@ fn stream(
         libc::AF_INET6
     };
     let at = SocketAddr::from((address, 0)).into();
-    let (near, far) = connect_streams(number, domain, &at, protocol)?;
+    let (near, far) = connect_streams(number, domain, libc::SOCK_STREAM, &at, protocol)?;
     talk(&near, &far, ledger)
 }
 
-fn vsock(ledger: &mut Ledger) -> anyhow::Result<()> {
+/// Two sockets of this host that are connected by AF_VSOCK.
+pub fn vsock_pair(kind: c_int) -> anyhow::Result<(Socket, Socket)> {
     // SAFETY: sockaddr_vm is plain integers, for which zero is valid.
     let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
     address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
     address.svm_cid = libc::VMADDR_CID_LOCAL;
     address.svm_port = libc::VMADDR_PORT_ANY;
     let at = RawAddress::of(address);
-    let (near, far) = connect_streams(0, libc::AF_VSOCK, &at, Protocol::Vsock)?;
+    connect_streams(0, libc::AF_VSOCK, kind, &at, Protocol::Vsock)
+}
+
+fn vsock(ledger: &mut Ledger) -> anyhow::Result<()> {
+    let (near, far) = vsock_pair(libc::SOCK_STREAM)?;
     talk(&near, &far, ledger)
-}
-
-/// A datagram that counts, so that the process has a row in which too much would show.
-fn one_that_counts(ledger: &mut Ledger) -> anyhow::Result<()> {
-    let (near, far) = udp_pair(Family::V4)?;
-    near.send_plain(ledger, 11)?;
-    receive_all(&far, ReceivePath::Recv, ledger)?;
-    Ok(())
-}
-
-fn uncounted_unix(kind: c_int, ledger: &mut Ledger) -> anyhow::Result<()> {
-    let (near, far) = sys::socket_pair(libc::AF_UNIX, kind)?;
-    let (near, far) = (
-        Socket::new(near, Protocol::Other),
-        Socket::new(far, Protocol::Other),
-    );
-    let data = [0x5a; 600];
-    let message = [Outgoing {
-        data: &data,
-        to: None,
-    }];
-    let (sends, receives) = (SendPath::ALL.into_iter(), ReceivePath::ALL.into_iter());
-    for (send, receive) in sends.zip(receives) {
-        paths::send(send, near.fd(), &message, 0)?;
-        paths::receive(receive, far.fd(), &[1000], 0)?;
-    }
-    one_that_counts(ledger)
-}
-
-fn uncounted_netlink(ledger: &mut Ledger) -> anyhow::Result<()> {
-    let fd = sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
-    let socket = Socket::new(fd, Protocol::Other);
-    // nlmsghdr {length, type, flags, sequence, port} and one byte of rtgenmsg, padded.
-    let mut request = Vec::new();
-    request.extend(20u32.to_ne_bytes());
-    request.extend(libc::RTM_GETLINK.to_ne_bytes());
-    request.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    request.extend([0; 12]);
-    let message = [Outgoing {
-        data: &request,
-        to: None,
-    }];
-    paths::send(SendPath::Send, socket.fd(), &message, 0)?;
-    let answer = paths::receive(ReceivePath::Recvmsg, socket.fd(), &[1 << 15], 0)?;
-    ensure!(answer[0].bytes > 100, "no answer from rtnetlink");
-    one_that_counts(ledger)
 }

@@ -1,18 +1,18 @@
-//! The smallest io_uring that can send and receive.
+//! Bytes that one io_uring request at a time moves, by each kind of request.
 //!
-//! One request at a time: fill the only entry, enter, take the only completion.
-//! Counts what the completions say.
+//! Counts what the completions say. Requests that are special by more than
+//! their kind are in `ring_manners`.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::AsRawFd;
 
 use anyhow::ensure;
 
 use super::ledger::{Direction, How, Ledger};
-use super::socket::{Family, Socket, tcp_pair, udp_pair};
-use super::sys::{check, own};
+use super::paths;
+use super::socket::{Family, Socket, tcp_pair, udp, udp_pair};
+use super::sys::RawAddress;
+use super::uring::{ASYNC, Entry, MORE, NOTICE, Ring};
 use super::{Named, unsupported};
 
 /// Every case of this file.
@@ -35,143 +35,110 @@ pub const CASES: &[Named] = &[
     ("udp4::io_uring::write_read", |l| {
         run(udp_pair(Family::V4)?, WRITE_READ, 0, l)
     }),
+    ("tcp4::io_uring::writev_readv", |l| {
+        run(tcp_pair(Family::V4)?, WRITEV_READV, 0, l)
+    }),
+    ("tcp6::io_uring::writev_readv", |l| {
+        run(tcp_pair(Family::V6)?, WRITEV_READV, 0, l)
+    }),
+    ("udp4::io_uring::writev_readv", |l| {
+        run(udp_pair(Family::V4)?, WRITEV_READV, 0, l)
+    }),
+    ("tcp4::io_uring::sendmsg_recvmsg", |l| {
+        run(tcp_pair(Family::V4)?, SENDMSG_RECVMSG, 0, l)
+    }),
+    ("udp4::io_uring::sendmsg_recvmsg", |l| {
+        run(udp_pair(Family::V4)?, SENDMSG_RECVMSG, 0, l)
+    }),
+    ("udp6::io_uring::sendmsg_recvmsg", |l| {
+        run(udp_pair(Family::V6)?, SENDMSG_RECVMSG, 0, l)
+    }),
+    ("tcp4::io_uring::send_zc", |l| {
+        run(tcp_pair(Family::V4)?, (SEND_ZC, RECV), 0, l)
+    }),
+    ("tcp6::io_uring::send_zc", |l| {
+        run(tcp_pair(Family::V6)?, (SEND_ZC, RECV), 0, l)
+    }),
+    ("udp4::io_uring::send_zc", |l| {
+        run(udp_pair(Family::V4)?, (SEND_ZC, RECV), 0, l)
+    }),
+    ("tcp4::io_uring::sendmsg_zc", |l| {
+        run(tcp_pair(Family::V4)?, (SENDMSG_ZC, RECV), 0, l)
+    }),
+    ("udp4::io_uring::sendmsg_zc", |l| {
+        run(udp_pair(Family::V4)?, (SENDMSG_ZC, RECV), 0, l)
+    }),
     ("tcp4::io_uring::by_worker", |l| {
         run(tcp_pair(Family::V4)?, SEND_RECV, ASYNC, l)
     }),
     ("udp4::io_uring::by_worker", |l| {
         run(udp_pair(Family::V4)?, SEND_RECV, ASYNC, l)
     }),
+    ("udp4_unconnected::io_uring::sendmsg_recvmsg", |l| {
+        unconnected(Family::V4, l)
+    }),
+    ("udp6_unconnected::io_uring::sendmsg_recvmsg", |l| {
+        unconnected(Family::V6, l)
+    }),
 ];
 
-// From linux/io_uring.h.
-const SEND_RECV: (u8, u8) = (26, 27);
+// Opcodes of linux/io_uring.h.
+const READV: u8 = 1;
+const WRITEV: u8 = 2;
+pub const SENDMSG: u8 = 9;
+pub const RECVMSG: u8 = 10;
+pub const SEND: u8 = 26;
+pub const RECV: u8 = 27;
+const SEND_ZC: u8 = 47;
+const SENDMSG_ZC: u8 = 48;
+const SEND_RECV: (u8, u8) = (SEND, RECV);
 const WRITE_READ: (u8, u8) = (23, 22);
-/// `IOSQE_ASYNC`: a worker thread of the process makes the call.
-const ASYNC: u8 = 1 << 4;
-const SINGLE_MAPPING: u32 = 1;
-const GET_EVENTS: u32 = 1;
-const ENTRIES_OFFSET: i64 = 0x1000_0000;
-const MAPPED: usize = 1 << 16;
+const WRITEV_READV: (u8, u8) = (WRITEV, READV);
+const SENDMSG_RECVMSG: (u8, u8) = (SENDMSG, RECVMSG);
 
-#[repr(C)]
-#[derive(Default)]
-struct Offsets {
-    head: u32,
-    tail: u32,
-    ring_mask: u32,
-    ring_entries: u32,
-    /// Submissions: flags, dropped, array. Completions: overflow, cqes, flags.
-    rest: [u32; 3],
-    reserved: [u32; 3],
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct Parameters {
-    entries: [u32; 2],
-    flags: u32,
-    thread: [u32; 2],
-    features: u32,
-    wq_fd: u32,
-    reserved: [u32; 3],
-    submissions: Offsets,
-    completions: Offsets,
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct Entry {
+/// One request of any kind over all of `data`, in three parts where it takes
+/// parts; `name` is for those that take a name. Returns what it moved.
+pub fn once(
+    ring: &Ring,
     opcode: u8,
     flags: u8,
-    priority: u16,
     fd: i32,
-    offset: u64,
-    address: u64,
-    length: u32,
-    rest: [u32; 9],
-}
-
-struct Ring {
-    fd: OwnedFd,
-    rings: *mut u8,
-    entries: *mut Entry,
-    parameters: Parameters,
-}
-
-impl Ring {
-    fn new() -> io::Result<Ring> {
-        let mut parameters = Parameters::default();
-        // SAFETY: the kernel fills in `parameters`, which has the layout it expects.
-        let fd =
-            own(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) as i32 })?;
-        if parameters.features & SINGLE_MAPPING == 0 {
-            return Err(io::ErrorKind::Unsupported.into());
+    data: &mut [u8],
+    name: Option<&mut RawAddress>,
+) -> io::Result<usize> {
+    let mut parts = paths::thirds(data.as_mut_ptr(), data.len());
+    let mut header = paths::header(&mut parts, name);
+    let (address, length) = match opcode {
+        SENDMSG | RECVMSG | SENDMSG_ZC => ((&raw mut header) as u64, 1),
+        WRITEV | READV => (header.msg_iov as u64, header.msg_iovlen as u32),
+        _ => (data.as_mut_ptr() as u64, data.len() as u32),
+    };
+    // Offset -1 means "the file position", which a socket has not; SEND has no offset.
+    let is_file_call =
+        matches!(opcode, WRITEV | READV) || [WRITE_READ.0, WRITE_READ.1].contains(&opcode);
+    // All that the request points at outlives it: its end is waited for here.
+    ring.submit(&[Entry {
+        opcode,
+        flags,
+        fd,
+        offset: if is_file_call { u64::MAX } else { 0 },
+        address,
+        length,
+        ..Entry::default()
+    }])?;
+    let completion = ring.wait()?;
+    if completion.flags & MORE != 0 {
+        let notice = ring.wait()?;
+        if notice.flags & NOTICE == 0 {
+            return Err(io::Error::other("a second completion that is no notice"));
         }
-        let map = |offset| {
-            let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-            let length = if offset == 0 {
-                ring_size(&parameters)
-            } else {
-                size_of::<Entry>()
-            };
-            // SAFETY: a new mapping of the ring; it stays until this process
-            // ends, which is milliseconds away.
-            match unsafe {
-                libc::mmap(
-                    ptr::null_mut(),
-                    length,
-                    protection,
-                    kind,
-                    fd.as_raw_fd(),
-                    offset,
-                )
-            } {
-                libc::MAP_FAILED => Err(io::Error::last_os_error()),
-                address => Ok(address.cast::<u8>()),
-            }
-        };
-        Ok(Ring {
-            rings: map(0)?,
-            entries: map(ENTRIES_OFFSET)?.cast(),
-            fd,
-            parameters,
-        })
     }
-
-    /// A 32-bit word that the kernel shares.
-    fn word(&self, offset: u32) -> &AtomicU32 {
-        // SAFETY: the kernel gave the offset of an aligned u32 within the mapping,
-        // which lives as long as the process.
-        unsafe { AtomicU32::from_ptr(self.rings.add(offset as usize).cast()) }
-    }
-
-    /// Makes one request and waits for its result.
-    fn run(&self, entry: Entry) -> io::Result<usize> {
-        let (to, from) = (&self.parameters.submissions, &self.parameters.completions);
-        // SAFETY: the ring has one entry, mapped and not in use by the kernel now.
-        unsafe { self.entries.write(entry) };
-        self.word(to.rest[2]).store(0, Ordering::Relaxed);
-        self.word(to.tail).fetch_add(1, Ordering::Release);
-        // SAFETY: takes integers only; `entry` points at memory that outlives the call.
-        check(unsafe {
-            let raw = self.fd.as_raw_fd();
-            libc::syscall(libc::SYS_io_uring_enter, raw, 1, 1, GET_EVENTS, 0, 0) as isize
-        })?;
-        let head = self.word(from.head).fetch_add(1, Ordering::AcqRel);
-        let slot = head & self.word(from.ring_mask).load(Ordering::Relaxed);
-        // A completion is {u64 user_data, i32 result, u32 flags}.
-        let result = self
-            .word(from.rest[1] + slot * 16 + 8)
-            .load(Ordering::Acquire) as i32;
-        usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
-    }
+    completion.result()
 }
 
-/// The completions come after the submissions' array; both lie within this size.
-fn ring_size(parameters: &Parameters) -> usize {
-    let completions = parameters.completions.rest[1] + parameters.entries[1] * 16;
-    let submissions = parameters.submissions.rest[2] + parameters.entries[0] * 4;
-    (completions.max(submissions) as usize).min(MAPPED)
+/// A ring for one request at a time.
+pub fn small_ring() -> anyhow::Result<Ring> {
+    Ring::new(1, 0).map_err(|error| unsupported("io_uring", error))
 }
 
 fn run(
@@ -180,29 +147,45 @@ fn run(
     flags: u8,
     ledger: &mut Ledger,
 ) -> anyhow::Result<()> {
-    let ring = Ring::new().map_err(|error| unsupported("io_uring", error))?;
+    let ring = small_ring()?;
     let mut data = vec![0x5a_u8; 3210];
-    let address = data.as_mut_ptr() as u64;
     let mut once = |opcode, socket: &Socket, direction| {
-        let length = data.len() as u32;
         let fd = socket.fd.as_raw_fd();
-        // Offset -1 means "the file position", which a socket has not; SEND has no offset.
-        let offset = if opcodes == WRITE_READ { u64::MAX } else { 0 };
-        let entry = Entry {
-            opcode,
-            flags,
-            fd,
-            offset,
-            address,
-            length,
-            ..Entry::default()
-        };
-        let moved = ring.run(entry)?;
+        let moved = once(&ring, opcode, flags, fd, &mut data, None)?;
         ledger.record(socket.movement(direction, None, How::Ring), moved);
         io::Result::Ok(moved)
     };
-    let sent = once(opcodes.0, &near, Direction::Sent)?;
+    let sent = match once(opcodes.0, &near, Direction::Sent) {
+        // An opcode that this kernel has not.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            return Err(unsupported(
+                &format!("io_uring's opcode {}", opcodes.0),
+                error,
+            ));
+        }
+        sent => sent?,
+    };
     let received = once(opcodes.1, &far, Direction::Received)?;
+    ensure!(sent == received, "{sent} bytes sent, {received} received");
+    Ok(())
+}
+
+/// Datagrams whose peers are named in the requests alone.
+fn unconnected(family: Family, ledger: &mut Ledger) -> anyhow::Result<()> {
+    let ring = small_ring()?;
+    let (near, far) = (udp(family)?, udp(family)?);
+    let to = far.address()?;
+    let mut data = vec![0x5a_u8; 4321];
+    let (from_fd, to_fd) = (near.fd.as_raw_fd(), far.fd.as_raw_fd());
+    let mut name = RawAddress::from(to);
+    let sent = once(&ring, SENDMSG, 0, from_fd, &mut data, Some(&mut name))?;
+    ledger.record(near.movement(Direction::Sent, Some(to), How::Ring), sent);
+    let mut name = RawAddress::room();
+    let received = once(&ring, RECVMSG, 0, to_fd, &mut data, Some(&mut name))?;
+    name.length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    let from = name.decode();
+    ensure!(from == Some(near.address()?), "{from:?} is not who sent it");
+    ledger.record(far.movement(Direction::Received, from, How::Ring), received);
     ensure!(sent == received, "{sent} bytes sent, {received} received");
     Ok(())
 }

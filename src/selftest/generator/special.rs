@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 use anyhow::ensure;
 
 use super::ledger::{Direction, How, Ledger};
-use super::paths::{Outgoing, ReceivePath, SendPath};
-use super::socket::{Family, Socket, udp, udp_pair};
+use super::paths::{self, Outgoing, ReceivePath, SendPath};
+use super::socket::{Family, Socket, tcp_pair, udp, udp_pair};
 use super::sys::{self, RawAddress, check};
 use super::{Named, unsupported};
 use crate::model::flow::Protocol;
@@ -54,7 +54,15 @@ pub const CASES: &[Named] = &[
         unbound(libc::AF_INET6, Family::Mapped, l)
     }),
     ("udp4::any_address::recvfrom", any_address),
-    ("udp4::errqueue::tx_timestamp", tx_timestamp),
+    ("udp4::errqueue::tx_timestamp", |l| {
+        tx_timestamp(udp_pair(Family::V4)?, l)
+    }),
+    ("tcp4::errqueue::tx_timestamp", |l| {
+        tx_timestamp(tcp_pair(Family::V4)?, l)
+    }),
+    ("tcp6::errqueue::tx_timestamp", |l| {
+        tx_timestamp(tcp_pair(Family::V6)?, l)
+    }),
     ("udp4::segmentation::send", |l| segmentation(false, l)),
     ("udp4::segmentation::send_and_receive", |l| {
         segmentation(true, l)
@@ -155,29 +163,11 @@ fn corked(ledger: &mut Ledger) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A header with one part and a name of the length that `name` says.
-fn header(part: &mut libc::iovec, name: &mut RawAddress) -> libc::msghdr {
-    // SAFETY: msghdr is integers and pointers, for which zero is valid.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_name = name.as_mut_ptr().cast();
-    header.msg_namelen = name.length;
-    header.msg_iov = part;
-    header.msg_iovlen = 1;
-    header
-}
-
-fn part(data: &mut [u8]) -> libc::iovec {
-    libc::iovec {
-        iov_base: data.as_mut_ptr().cast(),
-        iov_len: data.len(),
-    }
-}
-
 /// One `sendmsg` of `bytes` bytes whose name has that address and length.
 fn send_named(socket: &Socket, name: &mut RawAddress, bytes: usize) -> io::Result<usize> {
     let mut data = vec![0x5a_u8; bytes];
-    let mut part = part(&mut data);
-    let header = header(&mut part, name);
+    let mut part = [paths::part(&mut data)];
+    let header = paths::header(&mut part, Some(name));
     // SAFETY: the header points at `part`, `data` and `name`, all alive.
     check(unsafe { libc::sendmsg(socket.fd.as_raw_fd(), &header, 0) })
 }
@@ -191,14 +181,14 @@ fn no_room(by_message: bool, ledger: &mut Ledger) -> anyhow::Result<()> {
     let mut name = RawAddress::from(SocketAddr::from((Ipv4Addr::new(127, 9, 9, 9), 9)));
     name.length = 0;
     let mut data = vec![0_u8; 1000];
-    let mut part = part(&mut data);
+    let mut part = [paths::part(&mut data)];
     let raw = near.fd.as_raw_fd();
     let returned = if by_message {
-        let mut header = header(&mut part, &mut name);
+        let mut header = paths::header(&mut part, Some(&mut name));
         // SAFETY: the header points at `part`, `data` and `name`, all alive.
         unsafe { libc::recvmsg(raw, &mut header, 0) }
     } else {
-        let (start, size) = (part.iov_base, part.iov_len);
+        let (start, size) = (part[0].iov_base, part[0].iov_len);
         // SAFETY: `data` has room for `size` bytes, the name for more than none.
         unsafe { libc::recvfrom(raw, start, size, 0, name.as_mut_ptr(), &mut name.length) }
     };
@@ -258,8 +248,7 @@ fn any_address(ledger: &mut Ledger) -> anyhow::Result<()> {
 }
 
 /// Timestamps come back through the error queue with a copy of the packet.
-fn tx_timestamp(ledger: &mut Ledger) -> anyhow::Result<()> {
-    let (near, far) = udp_pair(Family::V4)?;
+fn tx_timestamp((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
     let (level, option) = (libc::SOL_SOCKET, libc::SO_TIMESTAMPING);
     sys::set_option(near.fd(), level, option, flags as c_int)?;

@@ -2,7 +2,7 @@
 //!
 //! Owns the second thread those need.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::thread;
@@ -74,6 +74,17 @@ fn urgent(ledger: &mut Ledger) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until the thread of that id sleeps in the system call `number`: on a
+/// loaded machine that is more than a moment.
+pub fn wait_until_asleep(thread: u32, number: c_long) -> anyhow::Result<()> {
+    while !sys::sleeps_in(thread, number)
+        .map_err(|error| unsupported("seeing in which call a thread sleeps", error))?
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 /// While a thread waits in a receiving call its descriptor becomes another
 /// socket: the bytes are those of the socket it waited on.
 fn replaced((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
@@ -86,13 +97,7 @@ fn replaced((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resul
             let _ = say.send(sys::thread_id());
             paths::receive(ReceivePath::Recvfrom, far_fd, &[4096], 0)
         });
-        // On a loaded machine that is more than a moment.
-        let thread = heard.recv()?;
-        while !sys::sleeps_in(thread, libc::SYS_recvfrom)
-            .map_err(|error| unsupported("seeing in which call a thread sleeps", error))?
-        {
-            thread::sleep(Duration::from_millis(1));
-        }
+        wait_until_asleep(heard.recv()?, libc::SYS_recvfrom)?;
         let movement = far.movement_with(Direction::Received, to, How::Call);
         let (from, onto) = (decoy.fd.as_raw_fd(), far.fd.as_raw_fd());
         // SAFETY: both descriptors are open and stay owned by their sockets.
