@@ -13,9 +13,12 @@ use crate::collect::accounting::{self, Accounting, Plan};
 use crate::collect::clock;
 use crate::collect::drain::Drain;
 use crate::collect::interfaces::Interfaces;
-use crate::model::sample::Sample;
+use crate::model::sample::{Moment, Sample};
 use crate::model::snapshot::Snapshot;
 use crate::model::tracker::{self, Tracker};
+
+/// How often a reading that took longer than an interval is done again, at most.
+const READ_AGAIN: u32 = 2;
 
 /// What to load and how to judge it.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ pub struct Sampler {
     interfaces: Option<Interfaces>,
     tracker: Tracker,
     sample: Sample,
+    /// Nominal time between two steps.
+    interval: Duration,
 }
 
 impl Sampler {
@@ -88,6 +93,7 @@ impl Sampler {
             interfaces,
             tracker,
             sample,
+            interval: settings.interval,
         })
     }
 
@@ -96,13 +102,8 @@ impl Sampler {
     /// # Errors
     /// If the kernel refuses a read or a write.
     pub fn step(&mut self) -> Result<Arc<Snapshot>> {
-        self.drain.poll(&self.accounting, &mut self.sample)?;
-        // After the maps: what was counted there has passed the interfaces, but for
-        // what still waits to be sent.
-        if let Some(interfaces) = &mut self.interfaces {
-            interfaces.read(&mut self.sample);
-        }
-        let snapshot = self.tracker.tick(&self.sample, clock::now());
+        let at = self.read()?;
+        let snapshot = self.tracker.tick(&self.sample, at);
         let feedback = self.tracker.feedback();
         let maps = &self.accounting.maps;
         self.drain
@@ -110,6 +111,32 @@ impl Sampler {
         self.drain.remove_flows(maps, feedback.flows)?;
         self.drain.remove_processes(maps, feedback.processes)?;
         Ok(snapshot)
+    }
+
+    /// Reads the kernel; the time the reading is of.
+    ///
+    /// Whoever was stopped or got no CPU in the midst of it has counters from
+    /// before and a clock from after, and all that moved meanwhile would seem to
+    /// have moved in the next interval. Such a reading is done again.
+    fn read(&mut self) -> Result<Moment> {
+        let mut start = clock::now();
+        self.drain.poll(&self.accounting, &mut self.sample)?;
+        let mut left = READ_AGAIN;
+        loop {
+            // After the maps: what was counted there has passed the interfaces, but
+            // for what still waits to be sent.
+            if let Some(interfaces) = &mut self.interfaces {
+                interfaces.read(&mut self.sample);
+            }
+            let end = clock::now();
+            let took = end.monotonic.saturating_sub(start.monotonic);
+            if took <= self.interval || left == 0 {
+                return Ok(end);
+            }
+            left -= 1;
+            start = end;
+            self.drain.poll_again(&self.accounting, &mut self.sample)?;
+        }
     }
 
     /// Detaches the programs and takes the last reading: nothing moves any
@@ -124,6 +151,7 @@ impl Sampler {
 
     /// Changes the nominal interval.
     pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
         self.tracker.set_interval(interval);
     }
 

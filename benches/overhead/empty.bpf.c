@@ -32,3 +32,9 @@ int empty_sock_recv(void *context)
 {
 	return 0;
 }
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int empty_receive_space(void *context)
+{
+	return 0;
+}

@@ -1,130 +1,23 @@
 //! What netmon costs the programs it watches.
 //!
-//! Prints, as ratios within one alternating run, the CPU time of a 64-byte UDP
-//! send and receive over loopback and of `getppid` with netmon's programs
-//! against none, and against empty programs on the same tracepoints; then the
-//! kernel's own run time per program. Every network syscall of the machine
-//! pays this, which is why it is measured and not guessed.
+//! Prints the CPU time of a 1-byte send and receive over loopback, by UDP with
+//! `send` and `recv`, with `sendto` and `recvfrom` that name the peer, and by TCP,
+//! and of `getppid`: in ns, as ratios to no hooks, and as ratios to empty programs
+//! on the same tracepoints, all within one alternating run. Empty programs alone
+//! are what no design on these tracepoints can go below. Then the kernel's own
+//! run time per event. Every syscall of the machine pays this, which is why it
+//! is measured and not guessed.
 //!
 //! `--rounds N` (default 40) and `--pairs N` (default 20,000) set its length;
 //! the best round of each variant counts, since noise only ever adds.
 
+mod variants;
+mod work;
+
 use std::fs;
-use std::mem::MaybeUninit;
-use std::net::UdpSocket;
-use std::time::Duration;
 
-use libbpf_rs::Link;
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use netmon::collect::accounting::{Accounting, Plan, Settings};
-use nix::time::{ClockId, clock_gettime};
-
-#[allow(
-    missing_docs,
-    dead_code,
-    non_snake_case,
-    non_camel_case_types,
-    clippy::all,
-    clippy::pedantic,
-    clippy::nursery,
-    clippy::restriction
-)]
-mod skeleton {
-    include!(concat!(env!("OUT_DIR"), "/empty.skel.rs"));
-}
-
-/// What is attached during a round.
-#[derive(Clone, Copy, PartialEq)]
-enum Variant {
-    Nothing,
-    EmptySocket,
-    EmptySyscall,
-    Netmon(Plan),
-}
-
-const VARIANTS: [(&str, Variant); 6] = [
-    ("no hooks", Variant::Nothing),
-    ("empty programs, socket", Variant::EmptySocket),
-    ("empty programs, syscall", Variant::EmptySyscall),
-    ("netmon --engine socket", Variant::Netmon(Plan::Socket)),
-    ("netmon --engine syscall", Variant::Netmon(Plan::Residual)),
-    (
-        "netmon, entry and exit only",
-        Variant::Netmon(Plan::EnterExit),
-    ),
-];
-
-/// Whatever has to stay alive for the programs to stay attached.
-enum Attached {
-    Nothing,
-    Empty { _links: Vec<Link> },
-    Netmon(Box<Accounting>),
-}
-
-fn attach(variant: Variant) -> Attached {
-    match variant {
-        Variant::Nothing => Attached::Nothing,
-        Variant::EmptySocket => attach_empty(false),
-        Variant::EmptySyscall => attach_empty(true),
-        Variant::Netmon(plan) => {
-            let settings = Settings {
-                plans: vec![plan],
-                max_flows: 10_240,
-                pin: None,
-            };
-            let accounting = Accounting::open(&settings).expect("netmon loads");
-            Attached::Netmon(Box::new(accounting))
-        }
-    }
-}
-
-fn attach_empty(syscalls: bool) -> Attached {
-    let mut storage = MaybeUninit::uninit();
-    let programs = skeleton::EmptySkelBuilder::default()
-        .open(&mut storage)
-        .and_then(OpenSkel::load)
-        .expect("the empty programs load");
-    let mut wanted = vec![
-        &programs.progs.empty_sock_send,
-        &programs.progs.empty_sock_recv,
-    ];
-    if syscalls {
-        wanted.push(&programs.progs.empty_sys_exit);
-        wanted.push(&programs.progs.empty_sys_enter);
-    }
-    let links = wanted
-        .iter()
-        .map(|program| program.attach().expect("it attaches"));
-    Attached::Empty {
-        _links: links.collect(),
-    }
-}
-
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-        .expect("the thread's CPU clock exists")
-        .into()
-}
-
-/// CPU time of one send and receive, in ns.
-fn udp_pair(socket: &UdpSocket, pairs: u32) -> f64 {
-    let mut buffer = [7; 64];
-    let start = cpu_time();
-    for _ in 0..pairs {
-        socket.send(&buffer).expect("loopback takes a datagram");
-        let _ = socket.recv(&mut buffer);
-    }
-    (cpu_time() - start).as_nanos() as f64 / f64::from(pairs)
-}
-
-/// CPU time of one `getppid`, in ns.
-fn getppid(calls: u32) -> f64 {
-    let start = cpu_time();
-    for _ in 0..calls {
-        std::hint::black_box(nix::unistd::getppid());
-    }
-    (cpu_time() - start).as_nanos() as f64 / f64::from(calls)
-}
+use variants::{VARIANTS, Variant};
+use work::{KINDS, NAMES, Work};
 
 fn option(name: &str, default: u32) -> u32 {
     let mut arguments = std::env::args().skip_while(|argument| argument != name);
@@ -143,59 +36,86 @@ fn main() {
         option("--pairs", 20_000)
     };
 
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
-    let address = socket.local_addr().expect("a bound socket has an address");
-    socket
-        .connect(address)
-        .expect("a socket can talk to itself");
-    // A loaded machine drops datagrams even on loopback: such a pair is not waited for.
-    let patience = Duration::from_millis(100);
-    socket
-        .set_read_timeout(Some(patience))
-        .expect("it can be set");
-
-    let mut best = [[f64::MAX; 2]; VARIANTS.len()];
+    let mut work = Work::new();
+    let mut best = [[f64::MAX; KINDS]; VARIANTS.len()];
     for _ in 0..rounds {
         for ((_, variant), best) in VARIANTS.iter().zip(&mut best) {
-            let attached = attach(*variant);
-            udp_pair(&socket, pairs / 10);
-            best[0] = best[0].min(udp_pair(&socket, pairs));
-            best[1] = best[1].min(getppid(pairs));
-            drop(attached);
+            let _attached = variant.attach();
+            for (kind, best) in best.iter_mut().enumerate() {
+                work.nanoseconds(kind, pairs / 10);
+                *best = best.min(work.nanoseconds(kind, pairs));
+            }
         }
     }
-
-    println!(
-        "{:<30} {:>18} {:>10} {:>9} {:>10}",
-        "attached", "UDP send+recv [ns]", "of no hooks", "getppid", "of no hooks"
+    print(
+        "CPU time of a send and receive, of a getppid [ns]",
+        1,
+        |at| Some(best[at]),
     );
-    let [nothing, ..] = best;
-    for ((name, _), [pair, call]) in VARIANTS.iter().zip(best) {
-        println!(
-            "{name:<30} {pair:>18.0} {:>11.3} {call:>9.1} {:>11.3}",
-            pair / nothing[0],
-            call / nothing[1]
-        );
+    print("of no hooks", 3, |at| Some(ratios(&best[at], &best[0])));
+    print("of empty programs", 3, |at| match VARIANTS[at].1 {
+        Variant::Netmon(_, empty) => Some(ratios(&best[at], &best[empty])),
+        Variant::Empty(_) => None,
+    });
+    run_times(&mut work, pairs);
+}
+
+fn ratios(of: &[f64; KINDS], to: &[f64; KINDS]) -> [f64; KINDS] {
+    std::array::from_fn(|kind| of[kind] / to[kind])
+}
+
+/// A table with a line for each variant that `line` has numbers for.
+fn print(title: &str, digits: usize, line: impl Fn(usize) -> Option<[f64; KINDS]>) {
+    println!("{title}");
+    print!("{:<30}", "");
+    for name in NAMES {
+        print!("{name:>13}");
     }
-    run_times(&socket, pairs);
+    println!();
+    for (at, (name, _)) in VARIANTS.iter().enumerate() {
+        if let Some(numbers) = line(at) {
+            print!("{name:<30}");
+            for number in numbers {
+                print!("{number:>13.digits$}");
+            }
+            println!();
+        }
+    }
+    println!();
 }
 
 /// The kernel's own statistics, taken apart since they cost time themselves.
-fn run_times(socket: &UdpSocket, pairs: u32) {
+fn run_times(work: &mut Work, pairs: u32) {
     const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
     let before = fs::read_to_string(SWITCH).expect("the kernel keeps BPF statistics");
     fs::write(SWITCH, "1").expect("root may switch them on");
-    println!("\nrun_time_ns / run_cnt (the clock itself takes 31 to 37 ns of each run)");
-    for (name, variant) in VARIANTS {
-        if let Attached::Netmon(accounting) = attach(variant) {
-            udp_pair(socket, pairs);
-            for (program, statistics) in accounting.statistics() {
-                let runs = statistics.runs.max(1);
-                println!(
-                    "{name:<30} {program:<20} {:>8.1} ns in {runs} runs",
-                    statistics.run_time_ns as f64 / runs as f64
-                );
+    println!("run time of a program per event [ns]; an empty one has the clock's");
+    // The last of the empty ones has all of them.
+    for (name, variant) in &VARIANTS[VARIANTS.len() - 3..] {
+        let attached = variant.attach();
+        let mut table: Vec<(&str, [f64; KINDS])> = Vec::new();
+        for kind in 0..KINDS {
+            let before = attached.statistics();
+            work.nanoseconds(kind, pairs);
+            let after = attached.statistics();
+            for (at, ((program, before), (_, after))) in before.iter().zip(&after).enumerate() {
+                if table.len() == at {
+                    table.push((program, [0.0; KINDS]));
+                }
+                let runs = after.runs - before.runs;
+                // What runs now and then is no event of these calls.
+                if runs >= u64::from(pairs) {
+                    let time = after.run_time_ns - before.run_time_ns;
+                    table[at].1[kind] = time as f64 / runs as f64;
+                }
             }
+        }
+        for (program, numbers) in table {
+            print!("{name:<30}");
+            for number in numbers {
+                print!("{number:>13.1}");
+            }
+            println!("  {program}");
         }
     }
     fs::write(SWITCH, before.trim()).expect("root may switch them back");

@@ -76,11 +76,19 @@ impl Drain {
     /// # Errors
     /// If the kernel refuses a read.
     pub fn poll(&mut self, accounting: &Accounting, sample: &mut Sample) -> Result<()> {
-        let maps = &accounting.maps;
         sample.clear();
         sample.removed_flows.append(&mut self.removed_flows);
         sample.removed_processes.append(&mut self.removed_processes);
+        self.poll_again(accounting, sample)
+    }
 
+    /// Reads the counters once more into the same `sample`. What left the maps and
+    /// which connections closed stays in it.
+    ///
+    /// # Errors
+    /// If the kernel refuses a read.
+    pub fn poll_again(&mut self, accounting: &Accounting, sample: &mut Sample) -> Result<()> {
+        let maps = &accounting.maps;
         // Closed connections before the flows: all that moved before a close is there.
         self.ring
             .consume()
@@ -89,6 +97,7 @@ impl Drain {
             .closed
             .append(&mut self.closed.lock().unwrap_or_else(PoisonError::into_inner));
 
+        sample.flows.clear();
         self.read_flows(&maps.traffic, &mut sample.flows)?;
 
         let losses = losses(&maps.losses)?;
@@ -96,6 +105,7 @@ impl Drain {
         sample.untracked_processes = losses.processes;
         sample.missed_events = losses.unarmed + losses.closed + accounting.recursion_misses();
 
+        sample.processes.clear();
         self.read_processes(maps, &mut sample.processes)?;
 
         for (index, totals) in sample.protocols.iter_mut().enumerate() {

@@ -51,11 +51,16 @@ impl Bpffs {
         command
     }
 
-    /// What there is under `directory`, as seen from outside.
-    fn names(&self, directory: &str) -> anyhow::Result<BTreeSet<String>> {
+    /// Where `directory` is, as seen from outside.
+    fn outside(&self, directory: &str) -> anyhow::Result<PathBuf> {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
         let at = self.scratch.path.strip_prefix("/")?.join(directory);
-        let entries = fs::read_dir(root.join(at)).context("no directory")?;
+        Ok(root.join(at))
+    }
+
+    /// What there is under `directory`.
+    fn names(&self, directory: &str) -> anyhow::Result<BTreeSet<String>> {
+        let entries = fs::read_dir(self.outside(directory)?).context("no directory")?;
         let names = entries
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<anyhow::Result<BTreeSet<String>>>()?;
@@ -119,10 +124,16 @@ fn left_by_sigkill() -> anyhow::Result<()> {
     let held = live.held();
     live.signal(Signal::SIGKILL)?;
     live.end()?;
-    // Maps stay pinned, which nothing can prevent; nothing stays attached.
-    held.check_gone()?;
+    // Maps stay pinned, which nothing can prevent; nothing else stays.
+    held.check_gone_but(4)?;
     bpffs.check_four("netmon")?;
-    check_taken(&run(&mut bpffs.netmon("netmon"))?)
+    check_taken(&run(&mut bpffs.netmon("netmon"))?)?;
+    // Without the files they are gone, too, and the next start has its own.
+    for name in bpffs.names("netmon")? {
+        fs::remove_file(bpffs.outside("netmon")?.join(name))?;
+    }
+    held.check_gone()?;
+    run(bpffs.netmon("netmon").args(["--count", "1"]))?.check_quiet()
 }
 
 fn not_on_bpffs() -> anyhow::Result<()> {

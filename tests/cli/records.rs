@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::contract::{check_line, check_moved, check_run, last, process, rows};
-use crate::netmon::{Live, PATIENCE, netmon, roomy, run};
+use crate::netmon::{Live, netmon, roomy, run};
 use crate::traffic::{Plan, Traffic};
 use crate::trial::root;
 
@@ -32,18 +32,7 @@ pub fn trials() -> Vec<Trial> {
 /// Starts a stream whose first record comes only at its end, and waits until all
 /// of its programs are attached.
 fn silent() -> anyhow::Result<Live> {
-    let live = Live::start(&mut roomy(["stream", "--interval", "1m"]))?;
-    let deadline = Instant::now() + PATIENCE;
-    let mut held = live.held();
-    loop {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = live.held();
-        if now.links.len() >= 4 && now == held {
-            return Ok(live);
-        }
-        held = now;
-        ensure!(Instant::now() < deadline, "nothing attached: {held:?}");
-    }
+    Live::start(&mut roomy(["stream", "--interval", "1m"]))?.attached()
 }
 
 /// Traffic that goes on, and processes that come and go, while `live` writes;

@@ -1,6 +1,7 @@
-//! Which BPF programs a process holds, and whether they are gone after it.
+//! Which BPF programs, links and maps a process holds, and whether they are gone
+//! after it.
 //!
-//! Looks by program id, which the kernel does not soon give out again, so that
+//! Looks by id, which the kernel does not soon give out again, so that
 //! other netmons on the machine do not matter. Loads nothing itself.
 
 use std::collections::BTreeSet;
@@ -8,16 +9,17 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use libbpf_rs::query::{LinkInfoIter, ProgInfoIter};
+use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 
 /// How long the kernel may take to free what nobody holds any more.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Ids of the programs and links that a process holds open.
+/// Ids of the programs, links and maps that a process holds open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
     pub programs: BTreeSet<u32>,
     pub links: BTreeSet<u32>,
+    pub maps: BTreeSet<u32>,
 }
 
 impl Held {
@@ -33,6 +35,7 @@ impl Held {
                 let (set, value) = match line.split_once(':') {
                     Some(("prog_id", value)) => (&mut held.programs, value),
                     Some(("link_id", value)) => (&mut held.links, value),
+                    Some(("map_id", value)) => (&mut held.maps, value),
                     _ => continue,
                 };
                 set.extend(value.trim().parse::<u32>());
@@ -45,22 +48,30 @@ impl Held {
     fn left(&self) -> Held {
         let programs: BTreeSet<u32> = ProgInfoIter::default().map(|info| info.id).collect();
         let links: BTreeSet<u32> = LinkInfoIter::default().map(|info| info.id).collect();
+        let maps: BTreeSet<u32> = MapInfoIter::default().map(|info| info.id).collect();
         Held {
             programs: &self.programs & &programs,
             links: &self.links & &links,
+            maps: &self.maps & &maps,
         }
     }
 
     /// Fails unless all of it was attached once and is gone from the kernel soon.
     pub fn check_gone(&self) -> anyhow::Result<()> {
+        self.check_gone_but(0)
+    }
+
+    /// The same, but for as many maps that are pinned.
+    pub fn check_gone_but(&self, pinned: usize) -> anyhow::Result<()> {
         ensure!(
-            self.programs.len() >= 4 && self.links.len() >= 4,
+            self.programs.len() >= 4 && self.links.len() >= 4 && self.maps.len() >= 4,
             "it was not attached when looked at: {self:?}"
         );
         let deadline = Instant::now() + GRACE;
         loop {
             let left = self.left();
-            if left == Held::default() {
+            let detached = left.programs.is_empty() && left.links.is_empty();
+            if detached && left.maps.len() == pinned {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "still in the kernel: {left:?}");

@@ -168,6 +168,22 @@ impl Live {
         Held::by(self.pid())
     }
 
+    /// Waits until all of its programs are attached, for a run whose first record
+    /// comes late.
+    pub fn attached(self) -> anyhow::Result<Live> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut held = self.held();
+        loop {
+            thread::sleep(Duration::from_millis(500));
+            let now = self.held();
+            if now.links.len() >= 4 && now == held {
+                return Ok(self);
+            }
+            held = now;
+            ensure!(Instant::now() < deadline, "nothing attached: {held:?}");
+        }
+    }
+
     /// The next line of its output.
     pub fn line(&mut self) -> anyhow::Result<String> {
         match self.lines.recv_timeout(PATIENCE) {

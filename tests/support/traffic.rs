@@ -99,7 +99,7 @@ impl Plan {
 pub type Moved = [u64; 4];
 
 /// How long a datagram may take before it is taken for lost.
-const LOST: Duration = Duration::from_millis(300);
+pub const LOST: Duration = Duration::from_millis(300);
 
 /// A running generator; killed and reaped when dropped.
 pub struct Traffic {
@@ -308,7 +308,7 @@ impl Pair {
 }
 
 /// Counts one operation of direction 0 (sent) or 1 (received).
-fn count(moved: &mut Moved, direction: usize, bytes: usize) {
+pub fn count(moved: &mut Moved, direction: usize, bytes: usize) {
     moved[direction] += bytes as u64;
     moved[direction + 2] += 1;
 }
