@@ -28,6 +28,9 @@ enum call {
 	CALL_READ,  /* read, readv, preadv2 */
 };
 
+/* No more go into a recvmmsg (UIO_MAXIOV, __sys_recvmmsg, net/socket.c). */
+#define MOST_MESSAGES 1024
+
 /* What a thread inside a network syscall is doing. */
 struct stash {
 	__u32 call; /* enum call */
@@ -41,7 +44,8 @@ struct stash {
 	struct sock *sk;     /* where the exit will ask: the fd may name another file then */
 	struct sock *sk_out; /* splice: where it goes */
 	__u32 deferred;      /* 1: a datagram whose peer only the exit knows */
-	__u32 room;          /* for the peer's address, before the kernel overwrote it */
+	__u32 arrived;       /* messages of this recvmmsg so far */
+	__u64 rooms[MOST_MESSAGES / 64]; /* bit by message: it has room for a peer's address */
 	struct socket_key socket; /* the deferred datagram's, or the one found at exit */
 };
 

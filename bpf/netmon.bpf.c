@@ -78,12 +78,16 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 			return 0;
 		break;
 	case CALL_SENDFILE:
-		sk = socket_of(fd);
+		/* Into a socket, or out of one into a pipe. */
+		sk = socket_of(regs->si);
+		sk_out = socket_of(fd);
+		if (!sk && !sk_out)
+			return 0;
 		break;
 	default:
 		break;
 	}
-	if (!socket_layer_counts && call != CALL_SPLICE && !sk) {
+	if (!socket_layer_counts && !sk && !sk_out) {
 		sk = socket_of(fd);
 		if (!sk)
 			return 0;
@@ -107,7 +111,9 @@ int BPF_PROG(on_sys_enter, struct pt_regs *regs, long number)
 	stash->sk = sk;
 	stash->sk_out = sk_out;
 	stash->deferred = 0;
-	stash->room = socket_layer_counts ? 0 : room_for_source(stash);
+	stash->arrived = 0;
+	if (!socket_layer_counts)
+		note_rooms(stash, regs->dx);
 	return 0;
 }
 
@@ -132,9 +138,13 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 			stash = NULL;
 	}
 	if (length <= 0) {
-		/* An empty datagram has its place in sendmmsg's mmsghdr[] too. */
-		if (stash && tx && length == 0)
-			stash->messages++;
+		/* An empty datagram has its place in an mmsghdr[] too. */
+		if (stash && length == 0) {
+			if (tx)
+				stash->messages++;
+			else
+				stash->arrived++;
+		}
 		return 0;
 	}
 
@@ -145,8 +155,9 @@ static __always_inline int on_socket(struct sock *sk, int length, bool tx)
 				set_peer(&key.connection, destination(stash), sk,
 					 sk->__sk_common.skc_family == AF_INET);
 			} else if (!has_peer(&key.connection) && source_comes_later(stash)) {
-				if (!stash->deferred)
-					stash->room = room_for_source(stash);
+				note_room(stash, stash->arrived,
+					  least_room(sk->__sk_common.skc_family));
+				stash->arrived++;
 				stash->deferred = 1;
 				stash->sk = sk;
 				stash->socket.network_namespace = namespace_of(sk, true);
@@ -215,7 +226,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 	tx = sends(call);
 	sk = stash->sk;
-	if (call == CALL_SPLICE && !sk) {
+	if (!sk && stash->sk_out) {
 		sk = stash->sk_out;
 		tx = true;
 	}

@@ -9,20 +9,64 @@
 #ifndef NETMON_REST_H
 #define NETMON_REST_H
 
-/*
- * How many bytes of the sender's address the process takes, asked before the
- * kernel writes the address's true length in the same place.
- */
-static __always_inline __u32 room_for_source(const struct stash *stash)
+static __always_inline bool has_room(const struct stash *stash, __u32 index)
 {
-	__u32 room = 0;
+	return stash->rooms[index / 64 % (MOST_MESSAGES / 64)] >> index % 64 & 1;
+}
 
-	if (stash->call == CALL_RECVFROM && stash->address)
-		bpf_probe_read_user(&room, sizeof(room), (void *)stash->extra);
-	else if (stash->call == CALL_RECVMSG || stash->call == CALL_RECVMMSG)
-		/* All messages of a recvmmsg are taken to have as much as the first. */
-		room = name_of(stash->address).length;
-	return room;
+/* The shortest name in which an address of that family has room. */
+static __always_inline __u32 least_room(__u16 family)
+{
+	return family == AF_INET6 ? NAME_MINIMUM_V6 : NAME_MINIMUM;
+}
+
+/*
+ * Notes whether the process takes the address of the sender of its message
+ * `index`, before the kernel writes the address's true length in the same place.
+ * Memory that is not there yet is taken for room: the kernel will have filled it.
+ */
+static __always_inline void note_room(struct stash *stash, __u32 index, __u32 least)
+{
+	__u64 *rooms = &stash->rooms[index / 64 % (MOST_MESSAGES / 64)];
+	__u64 bit = 1ULL << index % 64;
+	__u64 length_at = stash->extra;
+	__u32 length = 0;
+	struct user_msghdr *header;
+
+	if (stash->call != CALL_RECVFROM) {
+		header = (void *)stash->address + index * sizeof(struct user_mmsghdr);
+		length_at = (__u64)&header->name_length;
+	}
+	if (bpf_probe_read_user(&length, sizeof(length), (void *)length_at) ||
+	    length >= least)
+		*rooms |= bit;
+	else
+		*rooms &= ~bit;
+}
+
+struct rooms {
+	struct stash *stash;
+	__u32 least;
+};
+
+static long note_next_room(__u32 index, struct rooms *rooms)
+{
+	note_room(rooms->stash, index, rooms->least);
+	return 0;
+}
+
+/* All of them at the call's entry, where nothing tells of each message. */
+static __always_inline void note_rooms(struct stash *stash, __u32 messages)
+{
+	struct rooms rooms = { .stash = stash };
+	struct sock *sk = stash->sk;
+
+	rooms.least = least_room(BPF_CORE_READ(sk, __sk_common.skc_family));
+	if (stash->call == CALL_RECVMMSG)
+		bpf_loop(messages < MOST_MESSAGES ? messages : MOST_MESSAGES, note_next_room, &rooms,
+			 0);
+	else if (stash->call == CALL_RECVFROM || stash->call == CALL_RECVMSG)
+		note_room(stash, 0, rooms.least);
 }
 
 /* The calls of which the socket layer, where it counts, sees every byte. */
@@ -82,7 +126,7 @@ static __always_inline void count_at_exit(struct flow_key *key, struct sock *sk,
 static __always_inline bool sends(__u32 call)
 {
 	return call == CALL_SENDTO || call == CALL_SENDMSG || call == CALL_SENDMMSG ||
-	       call == CALL_SENDFILE || call == CALL_WRITE;
+	       call == CALL_WRITE;
 }
 
 struct messages {
@@ -107,8 +151,9 @@ static long count_message(__u32 index, struct messages *messages)
 		return 0;
 	key.connection = stash->socket.connection;
 	name = name_of(at);
-	if (!messages->tx)
-		name.length = has_peer(&key.connection) ? 0 : stash->room;
+	/* What was received has the true length there now, whatever it had room for. */
+	if (!messages->tx && (has_peer(&key.connection) || !has_room(stash, index)))
+		name.length = 0;
 	if (!messages->is_stream)
 		set_peer(&key.connection, name, stash->sk, messages->is_v4);
 	count_at_exit(&key, stash->sk, stash, length, 1, messages->tx);
@@ -154,13 +199,12 @@ static __always_inline long zerocopy_bytes(const struct stash *stash)
 static __always_inline void set_source(const struct stash *stash, struct sock *sk,
 				       struct connection *to)
 {
-	struct name source = { .address = stash->address };
+	struct name source = { .address = stash->address, .length = sizeof(struct user_sockaddr) };
 
-	if (has_peer(to) || !stash->room)
+	if (has_peer(to) || !has_room(stash, 0))
 		return;
 	if (stash->call == CALL_RECVMSG)
 		source = name_of(stash->address);
-	source.length = stash->room;
 	set_peer(to, source, sk, false);
 }
 

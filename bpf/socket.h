@@ -187,6 +187,7 @@ struct name {
 
 /* As inet_recvmsg and udp_sendmsg do, a name too short for an address is none. */
 #define NAME_MINIMUM 8
+#define NAME_MINIMUM_V6 24
 
 /* The peer of a datagram, from the sockaddr the process passed or received. */
 __noinline int read_peer(struct connection *to, __u64 address, __u32 length, __u32 is_v4)
@@ -201,7 +202,7 @@ __noinline int read_peer(struct connection *to, __u64 address, __u32 length, __u
 	/* udp_sendmsg takes AF_UNSPEC for AF_INET. */
 	if (from.family == AF_INET || (from.family == AF_UNSPEC && is_v4)) {
 		set_mapped(to->remote_address, from.v4);
-	} else if (from.family == AF_INET6 && length >= 24) {
+	} else if (from.family == AF_INET6 && length >= NAME_MINIMUM_V6) {
 		if (bpf_probe_read_user(&from, sizeof(from), (void *)address))
 			return 0;
 		__builtin_memcpy(to->remote_address, from.v6, sizeof(from.v6));

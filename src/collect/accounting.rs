@@ -15,7 +15,7 @@ use libbpf_rs::{ErrorKind, Link, MapHandle, ProgramMut};
 use super::batch::{ProgramStatistics, statistics};
 pub use super::plan::Plan;
 use super::skeleton::{NetmonSkel, NetmonSkelBuilder};
-use super::{capability, clock, libbpf_log};
+use super::{capability, clock, libbpf_log, preemption};
 
 /// What to load.
 #[derive(Debug, Clone)]
@@ -77,6 +77,13 @@ impl Accounting {
         let mut failure = None;
         for &plan in &settings.plans {
             libbpf_log::clear();
+            if plan == Plan::Functions && preemption::is_possible() {
+                failure = Some(anyhow!(
+                    "programs on the sockets' functions would miss events, as this kernel preempts \
+                     itself; boot it with preempt=voluntary for them"
+                ));
+                continue;
+            }
             match load(plan, settings) {
                 Ok(mut accounting) => {
                     if let Some(directory) = &settings.pin {
@@ -249,18 +256,22 @@ impl Accounting {
                 directory.display()
             )
         })?;
-        for (name, map) in [
+        let maps = [
             ("traffic_map", &mut self.maps.traffic),
             ("pid_stats", &mut self.maps.processes),
             ("protocol_totals", &mut self.maps.protocols),
             ("anomaly_map", &mut self.maps.anomalies),
-        ] {
+        ];
+        let all = maps.each_ref().map(|(name, _)| *name).join(",");
+        for (name, map) in maps {
             let path = directory.join(name);
             map.pin(&path).with_context(|| {
                 if path.exists() {
                     format!(
-                        "--pin: {} exists; another netmon uses it, or was killed: then `rm {0}`",
-                        path.display()
+                        "--pin: {} exists; another netmon uses it, or was killed: then \
+                         `rm {}/{{{all}}}`",
+                        path.display(),
+                        directory.display()
                     )
                 } else {
                     format!(

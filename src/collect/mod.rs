@@ -12,6 +12,7 @@ pub mod identity;
 pub mod interfaces;
 pub mod libbpf_log;
 mod plan;
+mod preemption;
 pub mod rtnetlink;
 mod skeleton;
 pub mod wire;

@@ -34,7 +34,7 @@ impl Plan {
                 name: "syscall",
                 method: "socket layer + rest of syscalls",
                 blind_spots: &[
-                    "AF_PACKET receive rings",
+                    "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
@@ -43,7 +43,7 @@ impl Plan {
                 name: "syscall",
                 method: "syscall entry and exit + socket functions",
                 blind_spots: &[
-                    "AF_PACKET receive rings",
+                    "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
                     "vsock of io_uring and 32-bit processes",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
@@ -56,7 +56,7 @@ impl Plan {
                     "io_uring",
                     "32-bit processes",
                     "traffic of kernel threads",
-                    "AF_PACKET receive rings",
+                    "AF_PACKET receive rings and AF_XDP",
                 ],
             },
             Plan::Socket => Engine {
@@ -65,7 +65,7 @@ impl Plan {
                 blind_spots: &[
                     "peers of unconnected datagrams",
                     "splice and zero-copy receive from TCP",
-                    "AF_PACKET receive rings",
+                    "AF_PACKET receive rings and AF_XDP",
                 ],
             },
         }

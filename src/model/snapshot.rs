@@ -128,7 +128,8 @@ pub struct Balance {
     pub processes: u64,
     /// Σ over the protocols, bytes.
     pub totals: u64,
-    /// `totals` of the previous tick: by now all of it must have reached the flows.
+    /// `totals` of a tick at least a second ago: by now all of it must have reached
+    /// the flows, even from a CPU that was taken away while it counted.
     pub settled: u64,
 }
 

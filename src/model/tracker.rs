@@ -80,7 +80,30 @@ pub struct Tracker {
     protocols: [Counter; Protocol::COUNT],
     untracked: Counter,
     meter: Meter,
+    settling: Settling,
+}
+
+/// How long a CPU of a virtual machine may stand still in the midst of a kernel
+/// program, with the bytes in one sum and not yet in the next.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Sums of the protocols, bytes, that are old enough to have reached the flows.
+#[derive(Debug, Default)]
+struct Settling {
     settled: u64,
+    next: u64,
+    /// When `next` was taken.
+    since: Duration,
+}
+
+impl Settling {
+    fn take(&mut self, totals: u64, now: Duration) {
+        if now.saturating_sub(self.since) >= SETTLING {
+            self.settled = self.next;
+            self.next = totals;
+            self.since = now;
+        }
+    }
 }
 
 impl Tracker {
@@ -95,7 +118,10 @@ impl Tracker {
             protocols: Default::default(),
             untracked: Counter::default(),
             meter: Meter::default(),
-            settled: 0,
+            settling: Settling {
+                since: start.monotonic,
+                ..Settling::default()
+            },
         }
     }
 
@@ -160,7 +186,8 @@ impl Tracker {
             });
 
         let snapshot = self.snapshot(sample, &tick);
-        self.settled = snapshot.balance.totals;
+        let totals = snapshot.balance.totals;
+        self.settling.take(totals, now.monotonic);
         Arc::new(snapshot)
     }
 
@@ -191,7 +218,7 @@ impl Tracker {
                 lost: sample.untracked_flows.bytes(),
                 processes: self.processes.bytes + untracked,
                 totals: self.protocols.iter().map(|p| p.totals.bytes()).sum(),
-                settled: self.settled,
+                settled: self.settling.settled,
             },
             coverage: self.meter.coverage(),
         }

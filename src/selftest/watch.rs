@@ -40,7 +40,7 @@ impl Watch {
             alpha: 0.4,
             threshold: 10.0 * 1024.0 * 1024.0,
             kernel_threads: false,
-            linger: Duration::from_secs(3),
+            linger: Duration::from_secs(30),
             // Others may open thousands of connections meanwhile.
             max_listed_ended: 65_536,
             pin: None,

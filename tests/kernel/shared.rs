@@ -30,9 +30,10 @@ fn require(plan: Plan) -> anyhow::Result<()> {
         Plan::Functions => {
             let refused = REFUSED.get_or_init(|| {
                 let error = Watch::start(vec![plan], MAX_FLOWS).err();
-                error.is_some_and(|error| format!("{error:#}").contains("refused the programs"))
+                let reason = error.map(|error| format!("{error:#}")).unwrap_or_default();
+                reason.contains("refused the programs") || reason.contains("preempts itself")
             });
-            refused.then_some("fexit programs are not permitted")
+            refused.then_some("fexit programs are not permitted, or would be preempted")
         }
         Plan::Residual | Plan::Socket => {
             let has_hook = HAS_HOOK.get_or_init(|| {

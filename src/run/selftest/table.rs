@@ -165,7 +165,7 @@ mod tests {
             "",
         ];
         assert_eq!(lines[..expected.len()], expected);
-        assert!(text.contains("\nnot counted or not known: AF_PACKET receive rings\n"));
+        assert!(text.contains("\nnot counted or not known: AF_PACKET receive rings and AF_XDP\n"));
         let sums = "4 paths: 1 EXACT, 1 NOT SEEN, 1 NOT ON THIS KERNEL, 1 OFF";
         assert_eq!(lines.last(), Some(&sums));
     }
