@@ -1,8 +1,10 @@
 //! Rates: the closed form of the average, late ticks, and ticks without time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::flow::Protocol;
+use netmon::model::snapshot::Snapshot;
 
 use super::world::{TICK, World, bytes, flow, owner, process, row, settings};
 
@@ -24,6 +26,30 @@ fn the_first_tick_spans_the_time_since_the_start() {
     assert!(close(row.rates.smoothed, 0.4 * 800.0));
     assert_eq!(owner(&snapshot, process(1)).unwrap().rates, row.rates);
     assert_eq!(snapshot.protocols[0].rates, row.rates);
+}
+
+#[test]
+fn sums_settle_after_a_second() {
+    let mut world = World::new(settings());
+    let key = flow(process(1), Protocol::Tcp, 0);
+    let snapshots: Vec<_> = (0..9)
+        .map(|_| {
+            world.moves(key, bytes(10, 0));
+            world.tick()
+        })
+        .collect();
+    for (index, snapshot) in snapshots.iter().enumerate() {
+        let is_old = |other: &&Arc<Snapshot>| {
+            snapshot.at.monotonic - other.at.monotonic >= Duration::from_secs(1)
+        };
+        let old = snapshots[..index].iter().filter(is_old);
+        let most = old.map(|other| other.balance.totals).max().unwrap_or(0);
+        let settled = snapshot.balance.settled;
+        assert!(settled <= most, "tick {index}: {settled} of {most}");
+    }
+    // Two seconds and a tick later at the latest.
+    let last = &snapshots[8].balance;
+    assert!(last.settled >= snapshots[3].balance.totals, "{last:?}");
 }
 
 #[test]
