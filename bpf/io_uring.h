@@ -14,18 +14,24 @@
 struct splicing {
 	struct socket_key socket;
 	__u32 is_closed;
+	/* What tells this request from a later one in the same memory. */
+	__u64 user_data;
+	__s32 fd;
+	__u32 zero;
 };
 
-/* By the address of the request; held from the first read to the completion. */
+/*
+ * By the address of the request; held from the first read to the completion.
+ * What is not completed aloud, the least recently used of it, makes room.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
 	__type(key, __u64);
 	__type(value, struct splicing);
 } splices SEC(".maps");
 
-/* Entries in it, so that all other completions cost one load. */
+/* About as many entries, so that all other completions cost one load. */
 __u32 splices_held = 0;
 
 /* The request that an io_uring worker works on, if it is a splice; else 0. */
@@ -44,8 +50,8 @@ static __always_inline __u64 splice_of(struct task_struct *task)
 
 static __noinline int hold_splice(struct sock *sk, __u64 request)
 {
+	struct io_kiocb *work = (struct io_kiocb *)request;
 	struct splicing splicing = {};
-	struct losses *lost;
 	__u32 protocol = protocol_of(sk, true);
 
 	if (protocol == NOT_NETWORK)
@@ -53,14 +59,12 @@ static __noinline int hold_splice(struct sock *sk, __u64 request)
 	connection_of(sk, protocol, true, &splicing.socket.connection);
 	splicing.socket.network_namespace = namespace_of(sk, true);
 	splicing.is_closed = sk->__sk_common.skc_state == TCP_CLOSE;
-	if (bpf_map_update_elem(&splices, &request, &splicing, BPF_NOEXIST) == 0) {
+	splicing.user_data = BPF_CORE_READ(work, cqe.user_data);
+	splicing.fd = BPF_CORE_READ((struct io_splice *)request, splice_fd_in);
+	if (bpf_map_update_elem(&splices, &request, &splicing, BPF_NOEXIST) == 0)
 		__sync_fetch_and_add(&splices_held, 1);
-	} else if (bpf_map_update_elem(&splices, &request, &splicing, BPF_EXIST)) {
-		/* Not its second step, nor where another completed silently: no room. */
-		lost = this_cpu_losses();
-		if (lost)
-			lost->unarmed++;
-	}
+	else /* its second step, or where another completed silently */
+		bpf_map_update_elem(&splices, &request, &splicing, BPF_ANY);
 	return 0;
 }
 
@@ -69,7 +73,7 @@ static __noinline int count_splice(__u64 request)
 	struct io_kiocb *done = (struct io_kiocb *)request;
 	struct splicing *splicing = bpf_map_lookup_elem(&splices, &request);
 	struct flow_key key;
-	bool is_closed;
+	bool is_closed, is_same;
 	__u32 in;
 	__s32 bytes;
 
@@ -78,11 +82,13 @@ static __noinline int count_splice(__u64 request)
 	key.connection = splicing->socket.connection;
 	in = splicing->socket.network_namespace;
 	is_closed = splicing->is_closed;
+	is_same = BPF_CORE_READ(done, opcode) == IORING_OP_SPLICE &&
+		  BPF_CORE_READ(done, cqe.user_data) == splicing->user_data &&
+		  BPF_CORE_READ((struct io_splice *)request, splice_fd_in) == splicing->fd;
 	if (bpf_map_delete_elem(&splices, &request) == 0)
 		__sync_fetch_and_add(&splices_held, -1);
-	/* Of a request that completed silently only its memory is left, for another. */
 	bytes = BPF_CORE_READ(done, cqe.res);
-	if (BPF_CORE_READ(done, opcode) == IORING_OP_SPLICE && bytes > 0)
+	if (is_same && bytes > 0)
 		account(bpf_get_current_task_btf(), &key, in, bytes, 1, false, is_closed);
 	return 0;
 }

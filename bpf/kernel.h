@@ -27,7 +27,6 @@
 #define AF_VSOCK    40
 
 #define SOCK_STREAM  1
-#define SOCK_DGRAM   2
 #define SOCK_RAW     3
 
 #define IPPROTO_ICMP      1
@@ -43,8 +42,7 @@
 
 #define TCP_ZEROCOPY_RECEIVE 35 /* include/uapi/linux/tcp.h */
 
-#define TCP_ESTABLISHED 1 /* include/net/tcp_states.h */
-#define TCP_CLOSE       7
+#define TCP_CLOSE 7 /* include/net/tcp_states.h */
 
 #define S_IFMT   0170000
 #define S_IFSOCK 0140000
@@ -190,7 +188,12 @@ struct io_worker { /* io_uring/io-wq.c; task_struct.worker_private of its worker
 };
 
 struct io_cqe {
+	__u64 user_data;
 	__s32 res;
+};
+
+struct io_splice { /* io_uring/splice.c; at the start of its request */
+	int splice_fd_in;
 };
 
 struct io_kiocb {

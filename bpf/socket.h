@@ -104,9 +104,10 @@ static __always_inline bool has_peer(const struct connection *connection)
 /* A packet socket talks to an interface: its name is the remote end. */
 static __always_inline void set_interface(struct connection *to, const struct net_device *device)
 {
-	if (bpf_core_read(to->remote_address, sizeof(to->remote_address), &device->name))
-		return;
-	to->ends = END_INTERFACE;
+	/* Behind the NUL may stand the rest of an earlier name. */
+	__builtin_memset(to->remote_address, 0, sizeof(to->remote_address));
+	if (bpf_core_read_str(to->remote_address, sizeof(to->remote_address), &device->name) > 0)
+		to->ends = END_INTERFACE;
 }
 
 /* The interface a packet socket is bound to, if to one. */

@@ -81,7 +81,7 @@ impl Sampler {
                 linger: settings.linger,
                 max_listed_ended: settings.max_listed_ended,
                 max_flows: settings.max_flows as usize,
-                engine: accounting.plan.engine(),
+                engine: accounting.engine,
                 boot: clock::boot_wall(),
             },
             clock::now(),

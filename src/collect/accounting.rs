@@ -16,6 +16,7 @@ use super::batch::{ProgramStatistics, statistics};
 pub use super::plan::Plan;
 use super::skeleton::{NetmonSkel, NetmonSkelBuilder};
 use super::{capability, clock, libbpf_log, preemption};
+use crate::model::snapshot::Engine;
 
 /// What to load.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Maps {
 pub struct Accounting {
     /// The plan that loaded.
     pub plan: Plan,
+    /// What it can and cannot see here.
+    pub engine: Engine,
     /// Their maps.
     pub maps: Maps,
     links: Vec<Link>,
@@ -77,14 +80,13 @@ impl Accounting {
         let mut failure = None;
         for &plan in &settings.plans {
             libbpf_log::clear();
-            if plan == Plan::Functions && preemption::is_possible() {
-                failure = Some(anyhow!(
-                    "programs on the sockets' functions would miss events, as this kernel preempts \
-                     itself; boot it with preempt=voluntary for them"
-                ));
+            if plan == Plan::Functions
+                && let Err(error) = check_preemption()
+            {
+                failure = Some(error);
                 continue;
             }
-            match load(plan, settings) {
+            match load_most(plan, settings) {
                 Ok(mut accounting) => {
                     if let Some(directory) = &settings.pin {
                         accounting.pin(directory)?;
@@ -157,7 +159,36 @@ fn check_prerequisites() -> Result<()> {
     Ok(())
 }
 
-fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
+/// Programs on functions would miss events where they can be preempted.
+fn check_preemption() -> Result<()> {
+    match preemption::is_possible() {
+        Some(false) => Ok(()),
+        Some(true) => bail!(
+            "programs on the sockets' functions would miss events, as this kernel preempts itself; \
+             boot it with preempt=voluntary for them"
+        ),
+        None => bail!(
+            "programs on the sockets' functions would miss events if this kernel preempts itself, \
+             which cannot be read here: run netmon as root, with debugfs mounted"
+        ),
+    }
+}
+
+/// The plan whole, or without the programs for io_uring's splice if only these fail.
+fn load_most(plan: Plan, settings: &Settings) -> Result<Accounting> {
+    match load(plan, settings, true) {
+        Err(error)
+            if plan.sees_ring_splice()
+                && !libbpf_log::lacks_tracepoints()
+                && kind_of(&error) != Some(ErrorKind::OutOfMemory) =>
+        {
+            load(plan, settings, false).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn load(plan: Plan, settings: &Settings, with_ring: bool) -> Result<Accounting> {
     let mut storage = MaybeUninit::uninit();
     let mut open = NetmonSkelBuilder::default()
         .open(&mut storage)
@@ -174,13 +205,18 @@ fn load(plan: Plan, settings: &Settings) -> Result<Accounting> {
     rodata.syscalls_are_armed = plan.uses_syscalls();
     open.maps.traffic_map.set_max_entries(settings.max_flows)?;
     open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
-    plan.select(&mut open.progs)?;
+    plan.select(with_ring, &mut open.progs)?;
 
     let skeleton = open.load()?;
     let maps = maps_of(&skeleton)?;
     let (links, programs) = attach(&skeleton)?;
     Ok(Accounting {
         plan,
+        engine: if with_ring {
+            plan.engine()
+        } else {
+            plan.engine_without_ring()
+        },
         maps,
         links,
         programs,

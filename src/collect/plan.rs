@@ -36,6 +36,7 @@ impl Plan {
                 blind_spots: &[
                     "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
+                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
             },
@@ -45,6 +46,7 @@ impl Plan {
                 blind_spots: &[
                     "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
+                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
                     "vsock of io_uring and 32-bit processes",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
@@ -71,6 +73,29 @@ impl Plan {
         }
     }
 
+    /// The same where the kernel refuses the programs for splice of io_uring.
+    pub(super) fn engine_without_ring(self) -> Engine {
+        Engine {
+            blind_spots: match self {
+                Plan::Residual => &[
+                    "AF_PACKET receive rings and AF_XDP",
+                    "io_uring splice and zero-copy receive from TCP",
+                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
+                ],
+                Plan::Functions => &[
+                    "AF_PACKET receive rings and AF_XDP",
+                    "io_uring splice and zero-copy receive from TCP",
+                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
+                    "vsock of io_uring and 32-bit processes",
+                    "peers of unconnected datagrams of io_uring and 32-bit processes",
+                ],
+                Plan::EnterExit | Plan::Socket => self.engine().blind_spots,
+            },
+            ..self.engine()
+        }
+    }
+
     /// The sock tracepoints count.
     pub(super) fn uses_socket_layer(self) -> bool {
         matches!(self, Plan::Residual | Plan::Socket)
@@ -82,16 +107,16 @@ impl Plan {
     }
 
     /// Splice of io_uring out of TCP takes two programs of its own.
-    fn sees_ring_splice(self) -> bool {
+    pub(super) fn sees_ring_splice(self) -> bool {
         matches!(self, Plan::Residual | Plan::Functions)
     }
 
     /// Leaves out the programs that this plan does not use or this kernel has no
-    /// place for.
+    /// place for; `with_ring` asks for those of io_uring's splice.
     ///
     /// # Errors
     /// If the kernel's type information cannot be read.
-    pub(super) fn select(self, programs: &mut OpenNetmonProgs<'_>) -> Result<()> {
+    pub(super) fn select(self, with_ring: bool, programs: &mut OpenNetmonProgs<'_>) -> Result<()> {
         for program in [&mut programs.on_sock_send, &mut programs.on_sock_recv] {
             program.set_autoload(self.uses_socket_layer());
         }
@@ -99,7 +124,8 @@ impl Plan {
             program.set_autoload(self.uses_syscalls());
         }
         let types = Btf::from_vmlinux().context("could not read the kernel's type information")?;
-        let has_ring = self.sees_ring_splice()
+        let has_ring = with_ring
+            && self.sees_ring_splice()
             && types
                 .type_by_name::<Typedef<'_>>("btf_trace_io_uring_complete")
                 .is_some();

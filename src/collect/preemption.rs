@@ -10,28 +10,28 @@ use std::fs;
 /// Which models of preemption leave a task in the kernel alone.
 const COOPERATIVE: [&str; 2] = ["none", "voluntary"];
 
-/// True unless the kernel is known to leave tasks inside it alone.
-pub fn is_possible() -> bool {
+/// Whether it may; `None` where nothing readable tells.
+pub fn is_possible() -> Option<bool> {
+    let cooperative = |model: &str| COOPERATIVE.contains(&model);
     // Tells the model now in force, which can be changed while the kernel runs.
     if let Ok(models) = fs::read_to_string("/sys/kernel/debug/sched/preempt") {
-        return !chosen(&models).is_some_and(|model| COOPERATIVE.contains(&model));
+        return chosen(&models).map(|model| !cooperative(model));
     }
-    let Ok(system) = nix::sys::utsname::uname() else {
-        return true;
-    };
+    let system = nix::sys::utsname::uname().ok()?;
     let version = system.version().to_string_lossy();
     if !version.contains("PREEMPT_DYNAMIC") {
-        return version.contains("PREEMPT");
+        return Some(version.contains("PREEMPT"));
     }
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     if let Some(model) = asked_for(&line) {
-        return !COOPERATIVE.contains(&model);
+        return Some(!cooperative(model));
     }
     let release = system.release().to_string_lossy();
-    let configuration = fs::read_to_string(format!("/boot/config-{release}")).unwrap_or_default();
-    !configuration
+    let configuration = fs::read_to_string(format!("/boot/config-{release}")).ok()?;
+    let is_cooperative = configuration
         .lines()
-        .any(|line| line == "CONFIG_PREEMPT_NONE=y" || line == "CONFIG_PREEMPT_VOLUNTARY=y")
+        .any(|line| line == "CONFIG_PREEMPT_NONE=y" || line == "CONFIG_PREEMPT_VOLUNTARY=y");
+    Some(!is_cooperative)
 }
 
 /// The model in parentheses: `none (voluntary) full`.

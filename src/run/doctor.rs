@@ -159,8 +159,8 @@ fn probe(to: &mut impl Write, plan: Plan, what: &str, verbose: bool) -> io::Resu
         pin: None,
     };
     match Accounting::open(&settings) {
-        Ok(_) => {
-            let engine = plan.engine();
+        Ok(accounting) => {
+            let engine = accounting.engine;
             say(to, Verdict::Good, what, engine.method)?;
             for blind in engine.blind_spots {
                 writeln!(to, "       not counted or not known: {blind}")?;
