@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Splice out of a TCP socket by io_uring: the one transfer of io_uring that
- * neither the sock tracepoints nor a syscall report.
+ * What io_uring moves and nothing else reports.
  *
- * Such a request always runs in a worker (io_splice, io_uring/splice.c).
+ * Where the socket layer counts that is splice out of a TCP socket. Such a request always runs in a worker (io_splice, io_uring/splice.c).
  * There tcp_rcv_space_adjust tells which socket is read, and
- * later io_uring_complete how many bytes the request moved. A request that asked
- * for no completion (IOSQE_CQE_SKIP_SUCCESS) is not counted.
+ * later io_uring_complete how many bytes the request moved. Where only entry and
+ * exit of syscalls count, it is all of io_uring: a completion tells the socket,
+ * which its request still holds, and the bytes. Not seen are requests that asked for
+ * no completion (IOSQE_CQE_SKIP_SUCCESS), and those of many completions
+ * (multishot), which the tracepoint does not tell of.
  */
 #ifndef NETMON_IO_URING_H
 #define NETMON_IO_URING_H
+
+/* Set before load: nothing but completions tells of io_uring. */
+const volatile bool completions_count = false;
 
 struct splicing {
 	struct socket_key socket;
@@ -108,10 +113,71 @@ int BPF_PROG(on_receive_space, struct sock *sk)
 	return request ? hold_splice(sk, request) : 0;
 }
 
+/* 1: this operation sends what is in its file, 0: it receives, -1: neither. */
+static __always_inline int sends_by_ring(__u8 opcode)
+{
+	switch (opcode) {
+	case IORING_OP_WRITEV:
+	case IORING_OP_WRITE_FIXED:
+	case IORING_OP_SENDMSG:
+	case IORING_OP_WRITE:
+	case IORING_OP_SEND:
+	case IORING_OP_SPLICE: /* its file is where it goes */
+	case IORING_OP_SEND_ZC:
+	case IORING_OP_SENDMSG_ZC:
+		return 1;
+	case IORING_OP_READV:
+	case IORING_OP_READ_FIXED:
+	case IORING_OP_RECVMSG:
+	case IORING_OP_READ:
+	case IORING_OP_RECV:
+		return 0;
+	}
+	return -1;
+}
+
+/* True for a look at data that stay where they are. */
+static __always_inline bool only_looks(struct io_kiocb *request, __u8 opcode)
+{
+	struct io_sr_msg *message = (struct io_sr_msg *)request;
+
+	return (opcode == IORING_OP_RECV || opcode == IORING_OP_RECVMSG) &&
+	       BPF_CORE_READ(message, msg_flags) & (MSG_PEEK | MSG_ERRQUEUE);
+}
+
+static __noinline int count_completion(__u64 address)
+{
+	struct io_kiocb *request = (struct io_kiocb *)address;
+	struct socket_key socket = {};
+	struct flow_key key = {};
+	struct file *file;
+	struct sock *sk;
+	__s32 bytes;
+	__u8 opcode;
+	int tx;
+
+	if (!address)
+		return 0;
+	opcode = BPF_CORE_READ(request, opcode);
+	tx = sends_by_ring(opcode);
+	bytes = BPF_CORE_READ(request, cqe.res);
+	if (tx < 0 || bytes <= 0 || only_looks(request, opcode))
+		return 0;
+	file = BPF_CORE_READ(request, file);
+	sk = socket_in(file);
+	if (!describe_socket((__u64)sk, &socket))
+		return 0;
+	key.connection = socket.connection;
+	account_at_exit(&key, (__u64)sk, bytes, 1, (__u64)socket.network_namespace << 1 | tx);
+	return 0;
+}
+
 SEC("tp_btf/io_uring_complete")
 int BPF_PROG(on_ring_complete, void *ring, void *request)
 {
-	return splices_held ? count_splice((__u64)request) : 0;
+	if (splices_held)
+		count_splice((__u64)request);
+	return completions_count ? count_completion((__u64)request) : 0;
 }
 
 #endif

@@ -50,7 +50,21 @@
 #define PF_IO_WORKER 0x00000010 /* include/linux/sched.h */
 #define PF_KTHREAD   0x00200000
 
-#define IORING_OP_SPLICE 30 /* include/uapi/linux/io_uring.h */
+/* include/uapi/linux/io_uring.h */
+#define IORING_OP_READV        1
+#define IORING_OP_WRITEV       2
+#define IORING_OP_READ_FIXED   4
+#define IORING_OP_WRITE_FIXED  5
+#define IORING_OP_SENDMSG      9
+#define IORING_OP_RECVMSG     10
+#define IORING_OP_READ        22
+#define IORING_OP_WRITE       23
+#define IORING_OP_SEND        26
+#define IORING_OP_RECV        27
+#define IORING_OP_SPLICE      30
+#define IORING_OP_SEND_ZC     47
+#define IORING_OP_SENDMSG_ZC  48
+
 #define NETDEV_BUCKETS  256 /* NETDEV_HASHENTRIES, include/linux/netdevice.h */
 #define TS_COMPAT    0x0002     /* arch/x86/include/asm/thread_info.h */
 /* clang-format on */
@@ -196,7 +210,12 @@ struct io_splice { /* io_uring/splice.c; at the start of its request */
 	int splice_fd_in;
 };
 
+struct io_sr_msg { /* io_uring/net.c; at the start of its request */
+	unsigned int msg_flags;
+};
+
 struct io_kiocb {
+	struct file *file;
 	__u8 opcode;
 	struct io_cqe cqe;
 	struct io_wq_work work;

@@ -278,21 +278,28 @@ __noinline int describe_socket(__u64 address, struct socket_key *to)
 	return 1;
 }
 
+/* The socket that a file is, NULL for none. */
+static __always_inline struct sock *socket_in(struct file *file)
+{
+	struct socket *socket;
+
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
 /* The address of the socket behind a descriptor of the current process, 0 for none. */
 __noinline __u64 socket_address(__u32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file *file = NULL;
-	struct socket *socket;
 
 	if (!table || fd >= BPF_CORE_READ(table, max_fds))
 		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	return (__u64)BPF_CORE_READ(socket, sk);
+	return (__u64)socket_in(file);
 }
 
 static __always_inline struct sock *socket_of(__u32 fd)

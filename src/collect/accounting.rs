@@ -203,6 +203,7 @@ fn load(plan: Plan, settings: &Settings, with_ring: bool) -> Result<Accounting> 
     rodata.boot_jiffies = clock::boot_jiffies(rodata.tick_ns);
     rodata.socket_layer_counts = plan.uses_socket_layer();
     rodata.syscalls_are_armed = plan.uses_syscalls();
+    rodata.completions_count = with_ring && plan.counts_completions();
     open.maps.traffic_map.set_max_entries(settings.max_flows)?;
     open.maps.anomaly_map.set_max_entries(settings.max_flows)?;
     plan.select(with_ring, &mut open.progs)?;

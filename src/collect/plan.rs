@@ -20,7 +20,8 @@ pub enum Plan {
     /// ends of the sockets' functions (`fexit`) for what no syscall moves. Needs
     /// a kernel that takes such programs.
     Functions,
-    /// Only the entry and exit of syscalls, the read and write family included.
+    /// Only the entry and exit of syscalls, the read and write family included,
+    /// and the completions of io_uring.
     EnterExit,
     /// Only the socket layer: costs other syscalls nothing. Needs Linux 6.3.
     Socket,
@@ -55,7 +56,8 @@ impl Plan {
                 name: "syscall",
                 method: "syscall entry and exit",
                 blind_spots: &[
-                    "io_uring",
+                    "io_uring requests of many completions, or of none",
+                    "io_submit",
                     "32-bit processes",
                     "traffic of kernel threads",
                     "AF_PACKET receive rings and AF_XDP",
@@ -90,7 +92,13 @@ impl Plan {
                     "vsock of io_uring and 32-bit processes",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
-                Plan::EnterExit | Plan::Socket => self.engine().blind_spots,
+                Plan::EnterExit => &[
+                    "io_uring and io_submit",
+                    "32-bit processes",
+                    "traffic of kernel threads",
+                    "AF_PACKET receive rings and AF_XDP",
+                ],
+                Plan::Socket => self.engine().blind_spots,
             },
             ..self.engine()
         }
@@ -108,7 +116,12 @@ impl Plan {
 
     /// Splice of io_uring out of TCP takes two programs of its own.
     pub(super) fn sees_ring_splice(self) -> bool {
-        matches!(self, Plan::Residual | Plan::Functions)
+        self != Plan::Socket
+    }
+
+    /// Completions of io_uring count, as nothing else tells of its requests.
+    pub(super) fn counts_completions(self) -> bool {
+        self == Plan::EnterExit
     }
 
     /// Leaves out the programs that this plan does not use or this kernel has no

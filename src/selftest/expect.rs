@@ -67,14 +67,12 @@ fn as_seen(plan: Plan, movement: &Movement) -> Option<Movement> {
     let mut seen = *movement;
     let is_ring = matches!(movement.how, How::Ring | How::RingPieces);
     match plan {
-        // A request names its peer in no system call's arguments.
-        Plan::Residual | Plan::Functions if is_ring => seen.remote = movement.peer,
-        Plan::Residual | Plan::Functions => {}
-        Plan::EnterExit => {
-            if is_ring || matches!(movement.how, How::RingSplice | How::Compat) {
-                return None;
-            }
+        Plan::EnterExit if matches!(movement.how, How::RingMany | How::Aio | How::Compat) => {
+            return None;
         }
+        // A request names its peer in no system call's arguments.
+        _ if is_ring && plan != Plan::Socket => seen.remote = movement.peer,
+        Plan::Residual | Plan::Functions | Plan::EnterExit => {}
         Plan::Socket => {
             if matches!(
                 movement.how,

@@ -77,7 +77,7 @@ fn run((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()>
         let moved = usize::try_from(event.result)
             .map_err(|_| io::Error::from_raw_os_error(-event.result as i32))?;
         // Not a system call that names the socket, like io_uring.
-        ledger.record(socket.movement(direction, None, How::Ring), moved);
+        ledger.record(socket.movement(direction, None, How::Aio), moved);
         io::Result::Ok(moved)
     };
     let sent = once(WRITE, &near, Direction::Sent)?;

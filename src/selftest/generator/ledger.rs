@@ -36,8 +36,12 @@ pub enum How {
     Ring,
     /// By an io_uring request that takes as many socket operations as the kernel likes.
     RingPieces,
+    /// By an io_uring request of many completions.
+    RingMany,
     /// By io_uring's splice out of a TCP socket.
     RingSplice,
+    /// By `io_submit`.
+    Aio,
     /// By a system call of the 32-bit ABI.
     Compat,
 }
@@ -50,7 +54,9 @@ impl How {
             How::Pieces => "calls in pieces",
             How::SpliceFromTcp => "splice from TCP",
             How::ZerocopyReceive => "TCP_ZEROCOPY_RECEIVE",
-            How::Ring | How::RingPieces => "io_uring and aio",
+            How::Ring | How::RingPieces => "io_uring",
+            How::RingMany => "io_uring requests of many completions",
+            How::Aio => "io_submit",
             How::RingSplice => "io_uring's splice from TCP",
             How::Compat => "32-bit calls",
         }
@@ -183,14 +189,16 @@ impl Ledger {
 const DIRECTIONS: [(&str, Direction); 2] =
     [("sent", Direction::Sent), ("received", Direction::Received)];
 
-const MANNERS: [(&str, How); 8] = [
+const MANNERS: [(&str, How); 10] = [
     ("call", How::Call),
     ("pieces", How::Pieces),
     ("splice-from-tcp", How::SpliceFromTcp),
     ("zerocopy-receive", How::ZerocopyReceive),
     ("io-uring", How::Ring),
     ("io-uring-pieces", How::RingPieces),
+    ("io-uring-many", How::RingMany),
     ("io-uring-splice", How::RingSplice),
+    ("io-submit", How::Aio),
     ("32-bit", How::Compat),
 ];
 

@@ -121,7 +121,10 @@ fn multishot((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resu
             }
             received => received?,
         };
-        ledger.record(far.movement(Direction::Received, None, How::Ring), received);
+        ledger.record(
+            far.movement(Direction::Received, None, How::RingMany),
+            received,
+        );
         ensure!(sent == received, "{sent} bytes sent, {received} received");
         ensure!(
             completion.flags & MORE != 0,
