@@ -17,6 +17,7 @@ use super::world::{TICK, World, bytes, flow, process, settings};
 fn cards(indices: &[u32]) -> Arc<Network> {
     Arc::new(Network {
         namespace: 1,
+        is_first: true,
         links: indices.iter().map(|index| card(*index)).collect(),
         addresses: indices
             .iter()
@@ -37,6 +38,7 @@ fn card(index: u32) -> Link {
     Link {
         index,
         name: format!("eth{index}").into(),
+        medium: 1,
         loopback: false,
         hardware: true,
         kind: None,
