@@ -21,7 +21,6 @@ enum Kind {
     /// Null for the rows that stand for several processes only.
     StartTime,
     Protocol,
-    AddressOrNull,
     PortOrNull,
     List,
     Object,
@@ -31,8 +30,8 @@ enum Kind {
 }
 
 use Kind::{
-    AddressOrNull, Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull,
-    StartTime, Text, TextOrNull, Time,
+    Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull, StartTime, Text,
+    TextOrNull, Time,
 };
 
 type Fields = &'static [(&'static str, Kind)];
@@ -87,9 +86,9 @@ const FLOW: Fields = &[
     ("pid", Count),
     ("name", Text),
     ("protocol", Kind::Protocol),
-    ("local_address", AddressOrNull),
+    ("local_address", TextOrNull),
     ("local_port", PortOrNull),
-    ("remote_address", AddressOrNull),
+    ("remote_address", TextOrNull),
     ("remote_port", PortOrNull),
     ("tx_bytes", Count),
     ("rx_bytes", Count),
@@ -106,7 +105,7 @@ const ANOMALY: Fields = &[
     ("kind", Text),
     ("pid", Count),
     ("name", Text),
-    ("remote_address", AddressOrNull),
+    ("remote_address", TextOrNull),
     ("remote_port", PortOrNull),
     ("protocol", Kind::Protocol),
     ("value", Number),
@@ -154,10 +153,6 @@ fn check_kind(value: &Value, kind: Kind) -> bool {
         Time => is_time(value),
         StartTime => value.is_null() || is_time(value),
         Kind::Protocol => value.as_str().is_some_and(|name| PROTOCOLS.contains(&name)),
-        AddressOrNull => {
-            let parses = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
-            value.is_null() || value.as_str().is_some_and(parses)
-        }
         PortOrNull => value.is_null() || value.as_u64().is_some_and(|p| (1..=65535).contains(&p)),
         List => value.is_array(),
         Object => value.is_object(),
@@ -241,6 +236,19 @@ fn check_row_rules(record: &Value) -> anyhow::Result<()> {
                 .is_some_and(|name| name.starts_with('[')),
             "pid 0 and a name in brackets belong together: {row}"
         );
+    }
+    let ends = rows(record, "flows")
+        .iter()
+        .chain(rows(record, "anomalies"));
+    for row in ends {
+        for end in ["local_address", "remote_address"] {
+            let Some(text) = row[end].as_str() else {
+                continue;
+            };
+            let is_interface = row["protocol"] == "packet" && end == "remote_address";
+            let is_address = text.parse::<std::net::IpAddr>().is_ok();
+            ensure!(is_address != is_interface, "`{end}`: {row}");
+        }
     }
     for row in rows(record, "flows") {
         for end in ["local", "remote"] {

@@ -40,12 +40,12 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A network namespace with a loopback, as long as its holder sleeps.
-struct Space {
+pub struct Space {
     holder: Live,
 }
 
 impl Space {
-    fn new() -> anyhow::Result<Space> {
+    pub fn new() -> anyhow::Result<Space> {
         if !run(&mut shell("ip -V"))?.status.success() {
             return Err(Impossible("it needs `ip` (package iproute2)".to_owned()).into());
         }
@@ -67,13 +67,13 @@ impl Space {
     }
 
     /// Runs a shell's line in it.
-    fn sh(&self, line: &str) -> anyhow::Result<()> {
+    pub fn sh(&self, line: &str) -> anyhow::Result<()> {
         let done = run(self.command().args(["sh", "-ec", line]))?;
         done.check_code(0).with_context(|| line.to_owned())
     }
 
     /// Joins it to `other` by a pair of interfaces with these names and addresses.
-    fn join(&self, mine: (&str, &str), other: &Space, its: (&str, &str)) -> anyhow::Result<()> {
+    pub fn join(&self, mine: (&str, &str), other: &Space, its: (&str, &str)) -> anyhow::Result<()> {
         let (name, peer, pid) = (mine.0, its.0, other.holder.pid());
         self.sh(&format!(
             "ip link add {name} type veth peer name {peer} netns {pid}"
@@ -96,7 +96,7 @@ impl Space {
     }
 
     /// What `open` gives when it is done in this namespace.
-    fn inside<T: Send>(
+    pub fn inside<T: Send>(
         &self,
         open: impl FnOnce() -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<T> {
