@@ -90,9 +90,11 @@ fn sample() -> Sample {
         // Every flow leaves by this card, and is compared with what it moved.
         network: Some(Arc::new(Network {
             namespace: 4_026_531_840,
+            is_first: true,
             links: vec![Link {
                 index: CARD,
                 name: "eth0".into(),
+                medium: 1,
                 loopback: false,
                 hardware: true,
                 kind: None,

@@ -17,7 +17,7 @@ use crate::model::sample::{Moment, Sample};
 use crate::model::snapshot::Snapshot;
 use crate::model::tracker::{self, Tracker};
 
-/// How often a reading that took longer than an interval is done again, at most.
+/// How often a reading that was interrupted is done again, at most.
 const READ_AGAIN: u32 = 2;
 
 /// What to load and how to judge it.
@@ -119,7 +119,7 @@ impl Sampler {
     /// before and a clock from after, and all that moved meanwhile would seem to
     /// have moved in the next interval. Such a reading is done again.
     fn read(&mut self) -> Result<Moment> {
-        let mut start = clock::now();
+        let (mut start, mut busy) = (clock::now(), clock::thread_cpu());
         self.drain.poll(&self.accounting, &mut self.sample)?;
         let mut left = READ_AGAIN;
         loop {
@@ -128,13 +128,14 @@ impl Sampler {
             if let Some(interfaces) = &mut self.interfaces {
                 interfaces.read(&mut self.sample);
             }
-            let end = clock::now();
+            let (end, busy_by_now) = (clock::now(), clock::thread_cpu());
             let took = end.monotonic.saturating_sub(start.monotonic);
-            if took <= self.interval || left == 0 {
+            let worked = busy_by_now.saturating_sub(busy);
+            if left == 0 || !was_interrupted(took, worked, self.interval) {
                 return Ok(end);
             }
             left -= 1;
-            start = end;
+            (start, busy) = (end, busy_by_now);
             self.drain.poll_again(&self.accounting, &mut self.sample)?;
         }
     }
@@ -163,5 +164,31 @@ impl Sampler {
     /// The collector, for its statistics.
     pub fn accounting(&self) -> &Accounting {
         &self.accounting
+    }
+}
+
+/// Whether a reading took longer than an interval, most of it without a CPU. One that
+/// is merely slow would be as slow again.
+fn was_interrupted(took: Duration, worked: Duration, interval: Duration) -> bool {
+    took > interval && worked < took / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reading_was_not_interrupted() {
+        let milliseconds = Duration::from_millis;
+        for (took, worked, interrupted) in [
+            (40, 1, false),
+            (300, 290, false),
+            (300, 150, false),
+            (300, 149, true),
+            (10_000, 20, true),
+        ] {
+            let found = was_interrupted(milliseconds(took), milliseconds(worked), milliseconds(50));
+            assert_eq!(found, interrupted, "{took} ms, {worked} of them at work");
+        }
     }
 }

@@ -19,6 +19,11 @@ pub fn now() -> Moment {
     }
 }
 
+/// CPU time that the calling thread has had, of the kernel on its behalf included.
+pub fn thread_cpu() -> Duration {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// Wall-clock time of boot since the Unix epoch, as of now (the wall clock may
 /// be set later, so a run asks once and keeps the answer).
 pub fn boot_wall() -> Duration {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -20,6 +21,11 @@ use crate::model::sample::Sample;
 const COUNTERS: &str = "/proc/self/net/dev";
 /// The network namespace.
 const NAMESPACE: &str = "/proc/self/ns/net";
+/// A setting of the machine's first network namespace, which those made later do not
+/// have (`net_core_table`, net/core/sysctl_net_core.c): it says what they begin with.
+/// Unlike `/proc/1/ns/net` everybody may look, and inside a container it is not taken
+/// for the container's; a number of its own the first one has since Linux 6.18 only.
+const FIRST_ONLY: &str = "/proc/sys/net/core/devconf_inherit_init_net";
 
 /// Reads the interfaces again and again, with buffers that stay.
 #[derive(Debug)]
@@ -119,6 +125,7 @@ fn network() -> Result<Network> {
     Ok(Network {
         // Inode numbers of namespaces are 32 bits wide (`struct ns_common`).
         namespace: namespace as u32,
+        is_first: Path::new(FIRST_ONLY).exists(),
         links,
         addresses,
     })

@@ -185,6 +185,7 @@ fn link(body: &[u8]) -> Option<Link> {
     let mut link = Link {
         index: u32_at(body, 4)?,
         name: "".into(),
+        medium: u16_at(body, 2)?,
         loopback: u32_at(body, 8)? & IFF_LOOPBACK != 0,
         hardware: false,
         kind: None,
@@ -276,6 +277,7 @@ mod tests {
 
     fn link_body(attributes: &[Vec<u8>]) -> Vec<u8> {
         let mut body = vec![0; LINK_HEADER];
+        body[2..4].copy_from_slice(&280_u16.to_ne_bytes());
         body[4] = 7;
         body.extend(attributes.iter().flatten());
         body
@@ -296,7 +298,7 @@ mod tests {
             let mut all = vec![name.clone()];
             all.extend(attributes);
             let link = link(&link_body(&all)).unwrap();
-            assert_eq!((link.index, &*link.name), (7, "if7"));
+            assert_eq!((link.index, &*link.name, link.medium), (7, "if7", 280));
             assert_eq!(link.lower, expected);
         }
     }

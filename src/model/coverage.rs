@@ -69,29 +69,17 @@ fn share(wire: u64, other: u64) -> Option<f64> {
     (wire >= ENOUGH).then(|| (wire - other) as f64 / wire as f64)
 }
 
-/// An interface that is part of the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CoveredLink {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it moved since netmon started, or since it appeared; packets in place
-    /// of operations.
-    pub totals: Totals,
-}
-
 /// What was counted, beside what the wire moved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coverage {
-    /// The interfaces that are the wire now.
-    pub links: Vec<CoveredLink>,
+    /// Names of the interfaces that are the wire now, fit for a terminal.
+    pub links: Vec<Arc<str>>,
     /// Sent.
     pub tx: Covered,
     /// Received.
     pub rx: Covered,
     /// What the wire moves, headers included, bytes/s.
     pub wire_rates: Rates,
-    /// Counted payload on the wire, bytes/s.
-    pub payload_rates: Rates,
 }
 
 impl Coverage {
@@ -104,23 +92,16 @@ impl Coverage {
     }
 }
 
-/// One interface between two readings.
-#[derive(Debug, Clone, Copy)]
-struct Moved {
-    last: Totals,
-    totals: Totals,
-}
-
 /// The sums; see the module's text.
 #[derive(Debug, Default)]
 pub struct Meter {
     network: Option<Arc<Network>>,
     wire: Wire,
-    links: HashMap<u32, Moved>,
+    /// Counters of each interface at the last reading, by `ifindex`.
+    links: HashMap<u32, Totals>,
     moved: Totals,
     on_wire: Counter,
     payload: [[Payload; 2]; Protocol::COUNT],
-    counted: Counter,
 }
 
 impl Meter {
@@ -144,14 +125,8 @@ impl Meter {
                 continue;
             }
             // What an interface moved before it was first seen is not this run's.
-            let link = self.links.entry(*index).or_insert(Moved {
-                last: *totals,
-                totals: Totals::default(),
-            });
-            let delta = added(totals, &link.last);
-            link.last = *totals;
-            link.totals += delta;
-            self.moved += delta;
+            let last = self.links.insert(*index, *totals).unwrap_or(*totals);
+            self.moved += added(totals, &last);
         }
         self.on_wire.read(self.moved);
     }
@@ -168,8 +143,6 @@ impl Meter {
 
     /// Rates of the interval.
     pub fn settle(&mut self, tick: &Tick) {
-        self.counted.read(self.counted_payload());
-        self.counted.settle(tick);
         self.on_wire.settle(tick);
     }
 
@@ -196,25 +169,16 @@ impl Meter {
         }
         let (moved, payload) = (&self.moved, self.counted_payload());
         Some(Coverage {
-            links: self.covered_links(),
+            links: self
+                .wire
+                .links
+                .iter()
+                .map(|(_, name)| Arc::clone(name))
+                .collect(),
             tx: Covered::new((moved.tx_bytes, moved.tx_operations), payload.tx_bytes, tx),
             rx: Covered::new((moved.rx_bytes, moved.rx_operations), payload.rx_bytes, rx),
             wire_rates: self.on_wire.rates,
-            payload_rates: self.counted.rates,
         })
-    }
-
-    fn covered_links(&self) -> Vec<CoveredLink> {
-        let links = self.wire.links.iter();
-        links
-            .map(|(index, name)| CoveredLink {
-                name: Arc::clone(name),
-                totals: self
-                    .links
-                    .get(index)
-                    .map_or(Totals::default(), |link| link.totals),
-            })
-            .collect()
     }
 }
 

@@ -41,13 +41,19 @@ impl fmt::Display for InterfaceNameTooLong {
 
 impl std::error::Error for InterfaceNameTooLong {}
 
-/// Control characters, which the kernel allows in a name, print as `?`.
+/// A name's characters for a terminal: control characters, which the kernel allows
+/// in the names of interfaces and processes, as `?`.
+pub fn printable(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|c| if c.is_control() { '?' } else { c })
+}
+
+/// As [`printable`] has it.
 impl fmt::Display for InterfaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = String::from_utf8_lossy(bytes);
-        for c in text.chars() {
-            f.write_char(if c.is_control() { '?' } else { c })?;
+        for character in printable(&text) {
+            f.write_char(character)?;
         }
         Ok(())
     }

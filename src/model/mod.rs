@@ -22,4 +22,5 @@ pub mod sample;
 pub mod snapshot;
 pub mod tracker;
 pub mod units;
+mod ways_out;
 pub mod wire;

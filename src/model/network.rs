@@ -12,8 +12,10 @@ use super::flow::Totals;
 pub struct Link {
     /// Its `ifindex`.
     pub index: u32,
-    /// Its name.
+    /// Its name as the kernel knows it, control characters included.
     pub name: Arc<str>,
+    /// What its packets are (`ARPHRD_*`, include/uapi/linux/if_arp.h).
+    pub medium: u16,
     /// `IFF_LOOPBACK` is set.
     pub loopback: bool,
     /// A device of the machine, real or virtual, is behind it.
@@ -57,6 +59,8 @@ pub struct Address {
 pub struct Network {
     /// Its inode number, as in `/proc/PID/ns/net`.
     pub namespace: u32,
+    /// It is the one that the machine began with.
+    pub is_first: bool,
     /// All interfaces.
     pub links: Vec<Link>,
     /// All addresses.

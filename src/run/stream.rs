@@ -34,12 +34,15 @@ pub fn run(options: &cli::Stream) -> Result<ExitCode> {
     let wanted = settings.plans.first().copied();
     let mut sampler = Sampler::start(settings)?;
     // The screen says it in its header; the record has no field for it.
-    if wanted != Some(sampler.plan()) {
+    if let Some(wanted) = wanted
+        && wanted != sampler.plan()
+    {
         let engine = sampler.plan().engine();
         eprintln!(
-            "netmon: counting by {} alone, as this kernel lacks the socket tracepoints; not \
-             counted: {}",
+            "netmon: counting by {} instead of {} (`netmon doctor` says why); not counted or not \
+             known: {}",
             engine.method,
+            wanted.engine().method,
             engine.blind_spots.join(", ")
         );
     }

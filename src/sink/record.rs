@@ -101,6 +101,7 @@ struct LossRecord {
     unknown_peer_bytes: u64,
 }
 
+/// All in bytes or packets. Bytes are cumulative, estimates made anew each time.
 #[derive(Debug, Serialize)]
 struct CoverageRecord<'a> {
     interfaces: Vec<&'a str>,
@@ -110,12 +111,12 @@ struct CoverageRecord<'a> {
     wire_rx_packets: u64,
     payload_tx_bytes: u64,
     payload_rx_bytes: u64,
-    overhead_tx_bytes: u64,
-    overhead_rx_bytes: u64,
-    other_tx_bytes: u64,
-    other_rx_bytes: u64,
-    excess_tx_bytes: u64,
-    excess_rx_bytes: u64,
+    overhead_tx_estimate: u64,
+    overhead_rx_estimate: u64,
+    other_tx_estimate: u64,
+    other_rx_estimate: u64,
+    excess_tx_estimate: u64,
+    excess_rx_estimate: u64,
     explained: Option<f64>,
 }
 
@@ -281,19 +282,19 @@ fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord
 fn coverage(coverage: &Coverage) -> CoverageRecord<'_> {
     let Coverage { links, tx, rx, .. } = coverage;
     CoverageRecord {
-        interfaces: links.iter().map(|link| &*link.name).collect(),
+        interfaces: links.iter().map(|name| &**name).collect(),
         wire_tx_bytes: tx.wire_bytes,
         wire_rx_bytes: rx.wire_bytes,
         wire_tx_packets: tx.wire_packets,
         wire_rx_packets: rx.wire_packets,
         payload_tx_bytes: tx.payload_bytes,
         payload_rx_bytes: rx.payload_bytes,
-        overhead_tx_bytes: tx.overhead_bytes,
-        overhead_rx_bytes: rx.overhead_bytes,
-        other_tx_bytes: tx.other_bytes,
-        other_rx_bytes: rx.other_bytes,
-        excess_tx_bytes: tx.excess_bytes,
-        excess_rx_bytes: rx.excess_bytes,
+        overhead_tx_estimate: tx.overhead_bytes,
+        overhead_rx_estimate: rx.overhead_bytes,
+        other_tx_estimate: tx.other_bytes,
+        other_rx_estimate: rx.other_bytes,
+        excess_tx_estimate: tx.excess_bytes,
+        excess_rx_estimate: rx.excess_bytes,
         // Downwards: 1 means all.
         explained: coverage
             .explained()

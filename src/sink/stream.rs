@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use super::books::Books;
 use super::record::{Record, time};
+use crate::model::endpoint::printable;
 use crate::model::filter::Filter;
 use crate::model::flow::{Endpoint, Totals};
 use crate::model::snapshot::{ProtocolRow, Rates, Snapshot};
@@ -201,7 +202,8 @@ impl<W: Write> Stream<W> {
                 self.to,
                 "{:>8} {:<16} {:<7} {:<28} {:<28} {:>13} {:>13} {:>12}{}",
                 process.id.pid,
-                printable(&process.identity.name),
+                // Chosen by the process: nothing in it may steer a terminal.
+                printable(&process.identity.name).collect::<String>(),
                 row.key.protocol.name(),
                 text_end(row.key.local),
                 text_end(row.key.remote),
@@ -224,28 +226,26 @@ fn quoted(field: &str) -> String {
     }
 }
 
+/// Address and port as CSV fields; the address may be an interface's name.
 fn csv_end(end: Option<Endpoint>) -> (String, String) {
-    match end {
-        None => (String::new(), String::new()),
-        Some(Endpoint { address, port: 0 }) => (address.to_string(), String::new()),
-        Some(Endpoint { address, port }) => (address.to_string(), port.to_string()),
-    }
+    let Some(Endpoint { address, port }) = end else {
+        return (String::new(), String::new());
+    };
+    let port = match port {
+        0 => String::new(),
+        port => port.to_string(),
+    };
+    (quoted(&address.to_string()), port)
 }
 
 fn text_end(end: Option<Endpoint>) -> String {
     end.map_or_else(|| "-".to_owned(), |end| end.to_string())
 }
 
-/// Names are chosen by the processes: nothing in them may steer a terminal.
-fn printable(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::endpoint::Address;
 
     #[test]
     fn csv_fields_are_quoted_where_needed() {
@@ -255,7 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn ends_are_csv_fields() {
+        let field = |address, port| csv_end(Some(Endpoint { address, port }));
+        let both = |address: &str, port: &str| (address.to_owned(), port.to_owned());
+        let interface = |name: &str| Address::Interface(name.parse().unwrap());
+        assert_eq!(csv_end(None), both("", ""));
+        assert_eq!(field(interface("eth0"), 0), both("eth0", ""));
+        assert_eq!(field(interface("a,\"b"), 0), both("\"a,\"\"b\"", ""));
+        let address = "2001:db8::1".parse().unwrap();
+        assert_eq!(field(address, 443), both("2001:db8::1", "443"));
+    }
+
+    #[test]
     fn names_cannot_steer_the_terminal() {
-        assert_eq!(printable("\x1b[2Jevil"), "?[2Jevil");
+        let shown: String = printable("\x1b[2Jevil").collect();
+        assert_eq!(shown, "?[2Jevil");
     }
 }

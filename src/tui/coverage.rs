@@ -66,8 +66,7 @@ pub fn pieces(coverage: &Coverage, unit: Unit, glyphs: &Glyphs, room: usize) -> 
     if excess as f64 >= wire as f64 * WORTH_A_WORD {
         pieces.push((format!("{} not on the wire", amount(excess)), false));
     }
-    let names: Vec<&str> = coverage.links.iter().map(|link| &*link.name).collect();
-    pieces.push((names.join(" "), false));
+    pieces.push((coverage.links.join(" "), false));
     let rates = &coverage.wire_rates;
     let (tx, rx) = (units::rate(rates.tx, unit), units::rate(rates.rx, unit));
     // Last, since its length changes all the time.
@@ -107,21 +106,16 @@ pub fn parts(coverage: &Coverage, unit: Unit, glyphs: &Glyphs) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::coverage::{Covered, CoveredLink};
-    use crate::model::flow::Totals;
+    use crate::model::coverage::Covered;
     use crate::model::snapshot::Rates;
     use crate::tui::theme::UNICODE;
 
     fn coverage(rx: Covered) -> Coverage {
         Coverage {
-            links: vec![CoveredLink {
-                name: "eth0".into(),
-                totals: Totals::default(),
-            }],
+            links: vec!["eth0".into()],
             tx: Covered::default(),
             rx,
             wire_rates: Rates::default(),
-            payload_rates: Rates::default(),
         }
     }
 

@@ -56,14 +56,19 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
         };
         let text = format!("{} engine: {}; {blind}", engine.name, engine.method);
         notes.push(String::new());
-        notes.extend(wrap(&text, usize::from(inner_width), 4));
+        // First what is short: where the rest does not fit, it scrolls.
         if let Some(coverage) = &view.snapshot.coverage {
             for text in coverage::parts(coverage, scene.state.unit, theme.glyphs) {
                 notes.extend(wrap(&text, usize::from(inner_width), 2));
             }
         }
+        notes.extend(wrap(&text, usize::from(inner_width), 4));
     }
-    let lines = (KEYS.len() + 1 + notes.len()) as u16;
+    notes.insert(0, String::new());
+    if KEYS.len() + notes.len() + 2 > usize::from(screen.height) {
+        notes.retain(|note| !note.is_empty());
+    }
+    let lines = (KEYS.len() + notes.len()) as u16;
     let height = (lines + 2).min(screen.height);
     let width = inner_width + 4;
     let area = Rect::new(
@@ -91,7 +96,6 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
         canvas.text(x + key_width, y, room, meaning, theme.text);
         y += 1;
     }
-    y += 1;
     for note in notes {
         if y >= bottom {
             return;

@@ -21,7 +21,6 @@ enum Kind {
     /// Null for the rows that stand for several processes only.
     StartTime,
     Protocol,
-    AddressOrNull,
     PortOrNull,
     List,
     Object,
@@ -31,8 +30,8 @@ enum Kind {
 }
 
 use Kind::{
-    AddressOrNull, Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull,
-    StartTime, Text, TextOrNull, Time,
+    Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull, StartTime, Text,
+    TextOrNull, Time,
 };
 
 type Fields = &'static [(&'static str, Kind)];
@@ -87,9 +86,9 @@ const FLOW: Fields = &[
     ("pid", Count),
     ("name", Text),
     ("protocol", Kind::Protocol),
-    ("local_address", AddressOrNull),
+    ("local_address", TextOrNull),
     ("local_port", PortOrNull),
-    ("remote_address", AddressOrNull),
+    ("remote_address", TextOrNull),
     ("remote_port", PortOrNull),
     ("tx_bytes", Count),
     ("rx_bytes", Count),
@@ -106,7 +105,7 @@ const ANOMALY: Fields = &[
     ("kind", Text),
     ("pid", Count),
     ("name", Text),
-    ("remote_address", AddressOrNull),
+    ("remote_address", TextOrNull),
     ("remote_port", PortOrNull),
     ("protocol", Kind::Protocol),
     ("value", Number),
@@ -128,12 +127,12 @@ const COVERAGE: Fields = &[
     ("wire_rx_packets", Count),
     ("payload_tx_bytes", Count),
     ("payload_rx_bytes", Count),
-    ("overhead_tx_bytes", Count),
-    ("overhead_rx_bytes", Count),
-    ("other_tx_bytes", Count),
-    ("other_rx_bytes", Count),
-    ("excess_tx_bytes", Count),
-    ("excess_rx_bytes", Count),
+    ("overhead_tx_estimate", Count),
+    ("overhead_rx_estimate", Count),
+    ("other_tx_estimate", Count),
+    ("other_rx_estimate", Count),
+    ("excess_tx_estimate", Count),
+    ("excess_rx_estimate", Count),
     ("explained", ShareOrNull),
 ];
 
@@ -154,10 +153,6 @@ fn check_kind(value: &Value, kind: Kind) -> bool {
         Time => is_time(value),
         StartTime => value.is_null() || is_time(value),
         Kind::Protocol => value.as_str().is_some_and(|name| PROTOCOLS.contains(&name)),
-        AddressOrNull => {
-            let parses = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
-            value.is_null() || value.as_str().is_some_and(parses)
-        }
         PortOrNull => value.is_null() || value.as_u64().is_some_and(|p| (1..=65535).contains(&p)),
         List => value.is_array(),
         Object => value.is_object(),
@@ -242,6 +237,19 @@ fn check_row_rules(record: &Value) -> anyhow::Result<()> {
             "pid 0 and a name in brackets belong together: {row}"
         );
     }
+    let ends = rows(record, "flows")
+        .iter()
+        .chain(rows(record, "anomalies"));
+    for row in ends {
+        for end in ["local_address", "remote_address"] {
+            let Some(text) = row[end].as_str() else {
+                continue;
+            };
+            let is_interface = row["protocol"] == "packet" && end == "remote_address";
+            let is_address = text.parse::<std::net::IpAddr>().is_ok();
+            ensure!(is_address != is_interface, "`{end}`: {row}");
+        }
+    }
     for row in rows(record, "flows") {
         for end in ["local", "remote"] {
             let known = !row[format!("{end}_address")].is_null();
@@ -288,17 +296,23 @@ fn check_coverage(coverage: &Value) -> anyhow::Result<()> {
     }
     check_fields(coverage, COVERAGE, "coverage")?;
     for direction in ["tx", "rx"] {
-        let part = |name: &str| coverage[format!("{name}_{direction}_bytes")].as_u64();
-        let sum = |one, other| part(one).zip(part(other)).map(|(a, b)| a + b);
+        let part = |name| part(coverage, name, direction);
         ensure!(
-            sum("wire", "excess")
-                == sum("payload", "overhead")
-                    .zip(part("other"))
-                    .map(|(a, b)| a + b),
+            part("wire") + part("excess") == part("payload") + part("overhead") + part("other"),
             "the parts do not add up: {coverage}"
         );
     }
     Ok(())
+}
+
+/// A direction's bytes on the wire, of payload, or of what is estimated from both.
+pub fn part(coverage: &Value, name: &str, direction: &str) -> u64 {
+    let what = match name {
+        "wire" | "payload" => "bytes",
+        _ => "estimate",
+    };
+    let field = &coverage[format!("{name}_{direction}_{what}")];
+    field.as_u64().unwrap_or(u64::MAX / 8)
 }
 
 /// Fails unless the processes of a record sum up to its protocols.
@@ -319,6 +333,17 @@ pub fn check_sums(record: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the wire moved and the payload on it, each of which never falls.
+fn moved_by_wire(coverage: &Value) -> [u64; 4] {
+    let part = |name, direction| part(coverage, name, direction);
+    [
+        part("wire", "tx"),
+        part("wire", "rx"),
+        part("payload", "tx"),
+        part("payload", "rx"),
+    ]
+}
+
 /// Checks every line of an unfiltered run, their order, their sums, and that no
 /// count ever falls. Returns the records.
 pub fn check_run(output: &str) -> anyhow::Result<Vec<Value>> {
@@ -332,7 +357,9 @@ pub fn check_run(output: &str) -> anyhow::Result<Vec<Value>> {
         let processes = processes
             .filter(|row| row["pid"] != 0)
             .map(|row| (format!("{} {}", row["pid"], row["start_time"]), counts(row)));
-        for (key, now) in protocols.chain(processes) {
+        let coverage = Some(&record["coverage"]).filter(|coverage| !coverage.is_null());
+        let coverage = coverage.map(|coverage| ("coverage".to_owned(), moved_by_wire(coverage)));
+        for (key, now) in protocols.chain(processes).chain(coverage) {
             let earlier = before.insert(key.clone(), now).unwrap_or_default();
             ensure!(
                 earlier

@@ -1,10 +1,15 @@
 //! `netmon stream` in CSV and as text.
 
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
 
+use crate::contract::{check_lines, last};
+use crate::coverage::Space;
 use crate::netmon::{Live, roomy};
 use crate::traffic::{Plan, Traffic};
 use crate::trial::root;
@@ -13,6 +18,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         root("formats::csv", csv),
         root("formats::csv_of_a_filter", csv_of_a_filter),
+        root(
+            "formats::an_interface_as_the_peer",
+            an_interface_as_the_peer,
+        ),
         root("formats::text", text),
     ]
 }
@@ -143,6 +152,75 @@ fn csv_of_a_filter() -> anyhow::Result<()> {
     ensure!(others.next().is_none(), "rows of others: {rows:?}");
     ensure!(rows.iter().any(|row| row[3] == pid), "no row: {rows:?}");
     traffic.reap()
+}
+
+const FRAME: usize = 300;
+
+/// Sends one frame of no known protocol by this interface.
+fn send_frame(interface: &CStr) -> anyhow::Result<()> {
+    // SAFETY: three numbers.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
+    ensure!(fd >= 0, "AF_PACKET: {}", io::Error::last_os_error());
+    // SAFETY: just opened, and nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: sockaddr_ll is plain integers, for which zero is valid.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    // SAFETY: a C string.
+    to.sll_ifindex = unsafe { libc::if_nametoindex(interface.as_ptr()) } as i32;
+    let frame = [0_u8; FRAME];
+    let (to, length) = (&raw const to, size_of_val(&to) as u32);
+    // SAFETY: the frame and the address outlive the call.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            frame.as_ptr().cast(),
+            FRAME,
+            0,
+            to.cast(),
+            length,
+        )
+    };
+    ensure!(sent == FRAME as isize, "{}", io::Error::last_os_error());
+    Ok(())
+}
+
+/// The peer of a packet socket is an interface, whatever its name is.
+fn an_interface_as_the_peer() -> anyhow::Result<()> {
+    let space = Space::new()?;
+    space.sh(
+        "ip link add 'a,b' type veth peer name c && ip link set 'a,b' up && ip link set c up",
+    )?;
+    let pid = std::process::id().to_string();
+    let run = |format| {
+        let arguments = [
+            "stream",
+            "--format",
+            format,
+            "--interval",
+            "100ms",
+            "--pid",
+            &pid,
+        ];
+        let mut live = Live::start(&mut roomy(arguments))?;
+        live.line()?;
+        space.inside(|| send_frame(c"a,b"))?;
+        anyhow::Ok(live.interrupt()?.stdout)
+    };
+    let records = check_lines(&run("json")?)?;
+    let mut flows = crate::contract::rows(last(&records)?, "flows").iter();
+    let flow = flows.find(|row| row["protocol"] == "packet");
+    let flow = flow.context("no packet flow")?;
+    ensure!(flow["remote_address"] == "a,b", "{flow}");
+    ensure!(flow["tx_bytes"] == FRAME, "{flow}");
+
+    let rows = rows(&run("csv")?)?;
+    let mut flows = rows.iter().filter(|row| row[2] == "flow");
+    let flow = flows.rfind(|row| row[6] == "packet");
+    let flow = flow.context("no packet flow")?;
+    ensure!(flow[9] == "a,b" && flow[10].is_empty(), "{flow:?}");
+    ensure!(flow[11] == FRAME.to_string(), "{flow:?}");
+    Ok(())
 }
 
 fn text() -> anyhow::Result<()> {

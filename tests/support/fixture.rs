@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::anomaly::Anomaly;
-use netmon::model::coverage::{Coverage, Covered, CoveredLink};
+use netmon::model::coverage::{Coverage, Covered};
 use netmon::model::flow::{Address, Endpoint, FlowKey, ProcessId, Protocol, Totals};
 use netmon::model::sample::{Identity, Moment};
 use netmon::model::snapshot::{
@@ -316,15 +316,8 @@ pub fn scene(sequence: u64, busy: bool) -> Snapshot {
 
 /// Some gigabytes by two cards, most of it payload.
 fn coverage() -> Coverage {
-    let link = |name: &str, tx, rx| CoveredLink {
-        name: name.into(),
-        totals: totals(tx, rx),
-    };
     Coverage {
-        links: vec![
-            link("eth0", 6_500_000_000, 1_200_000_000),
-            link("wlan0", 250_000_000, 100_000_000),
-        ],
+        links: vec!["eth0".into(), "wlan0".into()],
         tx: Covered {
             wire_bytes: 6_750_000_000,
             wire_packets: 4_600_000,
@@ -342,7 +335,6 @@ fn coverage() -> Coverage {
             excess_bytes: 0,
         },
         wire_rates: rates(1.5 * MIB, 4.1 * MIB),
-        payload_rates: rates(1.4 * MIB, 3.9 * MIB),
     }
 }
 
