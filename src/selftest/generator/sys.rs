@@ -31,6 +31,7 @@ pub fn own(returned: c_int) -> io::Result<OwnedFd> {
 }
 
 /// A socket address in the kernel's layout, with room for any family.
+#[derive(Clone, Copy)]
 pub struct RawAddress {
     storage: libc::sockaddr_storage,
     pub length: libc::socklen_t,

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::Named;
 use super::interrupted::{TOO_MUCH, narrow_pair};
 use super::ledger::{Direction, How, Ledger};
 use super::paths::{self, Outgoing, ReceivePath, SendPath};
 use super::socket::{Family, Socket, tcp_pair, udp, udp_pair};
 use super::sys::{self, check};
-use super::Named;
 
 /// Every case of this file.
 pub const CASES: &[Named] = &[
@@ -146,10 +146,7 @@ fn replaced_in_send(ledger: &mut Ledger) -> anyhow::Result<()> {
         },
     )??[0];
     ledger.record(movement, taken);
-    ensure!(
-        taken == received,
-        "{taken} bytes sent, {received} received"
-    );
+    ensure!(taken == received, "{taken} bytes sent, {received} received");
     Ok(())
 }
 
