@@ -137,7 +137,8 @@ pub struct Doctor {
 /// `netmon selftest`
 #[derive(Debug, Args)]
 pub struct Selftest {
-    /// Only paths whose name contains one of these words: udp, sendmmsg, "tcp splice"
+    /// Only paths whose name contains one of these words: udp, sendmmsg, "tcp splice".
+    /// pid_reuse is run only when named: it sets /proc/sys/kernel/ns_last_pid
     #[arg(value_name = "PATH")]
     pub paths: Vec<String>,
     /// Which hooks count
@@ -146,6 +147,10 @@ pub struct Selftest {
     /// One JSON object in place of the table
     #[arg(long)]
     pub json: bool,
+    /// Also paths for which the kernel must load a module (sctp, vsock, tls, af_alg);
+    /// it stays loaded
+    #[arg(long)]
+    pub modules: bool,
     /// A row for each case of a path (and the verifier's last words when loading fails)
     #[arg(short, long)]
     pub verbose: bool,

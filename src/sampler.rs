@@ -146,8 +146,13 @@ impl Sampler {
     /// # Errors
     /// If the kernel refuses a read.
     pub fn finish(mut self) -> Result<Arc<Snapshot>> {
-        self.accounting.detach();
+        self.detach();
         self.step()
+    }
+
+    /// Counts nothing from now on; a program that is at work still ends its work.
+    pub fn detach(&mut self) {
+        self.accounting.detach();
     }
 
     /// Changes the nominal interval.

@@ -30,13 +30,17 @@ pub struct Generator {
 
 impl Generator {
     /// Starts this very program as the generator `name`.
+    ///
+    /// # Errors
+    /// [`NotMoved`] if that is refused.
     pub fn start(name: &str, arguments: &[String]) -> anyhow::Result<Generator> {
         let mut child = generator::command(name)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("starting the generator")?;
+            .context("starting the generator")
+            .context(NotMoved)?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("no output")?;
         Ok(Generator {
@@ -74,9 +78,12 @@ impl Generator {
     }
 
     /// Lets it go on after a pause.
+    ///
+    /// # Errors
+    /// [`NotMoved`] if it has ended.
     pub fn go_on(&mut self, word: &str) -> anyhow::Result<()> {
         let input = self.input.as_mut().context("no input")?;
-        Ok(writeln!(input, "{word}")?)
+        writeln!(input, "{word}").context(NotMoved)
     }
 
     /// Kills and reaps it.

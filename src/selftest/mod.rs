@@ -7,6 +7,7 @@
 pub mod driver;
 pub mod expect;
 pub mod generator;
+pub mod modules;
 mod namespaces;
 pub mod outcome;
 pub mod rows;

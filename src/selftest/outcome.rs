@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::driver::NotMoved;
 use super::expect::{self, Ends};
 use super::generator::Unsupported;
 use super::generator::ledger::Report;
@@ -21,6 +22,8 @@ pub enum Verdict {
     NotSeen(String),
     /// This kernel, or these privileges, cannot run it, for this reason.
     NotHere(String),
+    /// Its bytes could not be moved, for this reason, so nothing was compared.
+    NotMoved(String),
     /// Counted wrongly.
     Off(Difference),
 }
@@ -94,22 +97,32 @@ impl Outcome {
 
     /// What an error means that ended a case.
     pub fn from_error(error: anyhow::Error) -> Outcome {
-        let (truth, counted) = (Totals::default(), Totals::default());
-        let verdict = match error.downcast::<Wrong>() {
+        Outcome::without_bytes(match error.downcast::<Wrong>() {
             Ok(Wrong(outcome)) => return outcome,
             Err(error) if error.is::<Unsupported>() => Verdict::NotHere(error.to_string()),
+            Err(error) if error.is::<NotMoved>() => Verdict::NotMoved(reason_of(&error)),
             Err(error) => Verdict::Off(Difference {
                 bytes: 0,
-                what: "never compared",
+                what: "not as it must be",
                 text: format!("{error:#}"),
             }),
-        };
+        })
+    }
+
+    /// A verdict on a case that was not run to its end.
+    pub fn without_bytes(verdict: Verdict) -> Outcome {
         Outcome {
-            truth,
-            counted,
+            truth: Totals::default(),
+            counted: Totals::default(),
             verdict,
         }
     }
+}
+
+/// Why nothing was moved, without [`NotMoved`]'s own words.
+fn reason_of(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 fn bytes_apart(one: &Totals, other: &Totals) -> u64 {
@@ -324,7 +337,13 @@ mod tests {
         else {
             panic!("an error that is no verdict");
         };
-        assert_eq!((difference.bytes, difference.what), (0, "never compared"));
+        assert_eq!(
+            (difference.bytes, difference.what),
+            (0, "not as it must be")
+        );
         assert_eq!(difference.text, "it: gone");
+        let error = anyhow!("gone").context("it").context(NotMoved);
+        let verdict = Outcome::from_error(error).verdict;
+        assert_eq!(verdict, Verdict::NotMoved("it: gone".to_owned()));
     }
 }

@@ -76,7 +76,8 @@ pub struct Row {
     pub verdict: Verdict,
     /// Cases that cannot run here, where others can.
     pub note: Option<String>,
-    /// Each case that is off: its name, and true and counted side by side.
+    /// Each case that is off or moved nothing: its name, and true and counted side
+    /// by side or the reason.
     pub failures: Vec<(String, String)>,
 }
 
@@ -93,6 +94,7 @@ impl Row {
             failures: Vec::new(),
         };
         let (mut off, mut unseen, mut missing) = (None, None, Vec::new());
+        let mut unmoved = None;
         for (name, outcome) in outcomes {
             match &outcome.verdict {
                 Verdict::Exact => {}
@@ -100,6 +102,10 @@ impl Row {
                     unseen.get_or_insert(what.clone());
                 }
                 Verdict::NotHere(reason) => missing.push(reason.clone()),
+                Verdict::NotMoved(reason) => {
+                    row.failures.push((name.clone(), reason.clone()));
+                    unmoved.get_or_insert(reason.clone());
+                }
                 Verdict::Off(difference) => {
                     row.failures.push((name.clone(), difference.text.clone()));
                     off = Some(worse(off, difference));
@@ -109,6 +115,7 @@ impl Row {
         let reason = missing.first().cloned().unwrap_or_default();
         row.verdict = match (off, unseen) {
             (Some(difference), _) => Verdict::Off(difference),
+            _ if let Some(reason) = unmoved => Verdict::NotMoved(reason),
             _ if missing.len() == row.cases => return row.with(Verdict::NotHere(reason)),
             (None, Some(what)) => Verdict::NotSeen(what),
             (None, None) => Verdict::Exact,
@@ -126,9 +133,10 @@ impl Row {
         Row { verdict, ..self }
     }
 
-    /// True where something was counted wrongly.
-    pub fn is_off(&self) -> bool {
-        matches!(self.verdict, Verdict::Off(_))
+    /// True where something was counted wrongly, or could not be compared although
+    /// this kernel can move it.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.verdict, Verdict::Off(_) | Verdict::NotMoved(_))
     }
 }
 
@@ -259,7 +267,7 @@ mod tests {
         );
 
         let one_off = row([Verdict::Exact, off(7, "bytes"), missing(), off(3, "bytes")]);
-        assert!(one_off.is_off());
+        assert!(one_off.has_failed());
         let Verdict::Off(difference) = &one_off.verdict else {
             panic!("{one_off:?}");
         };
@@ -279,6 +287,18 @@ mod tests {
             panic!("{both:?}");
         };
         assert_eq!((difference.bytes, difference.what), (5, "bytes of flows"));
+    }
+
+    #[test]
+    fn what_did_not_move_fails_and_is_not_off() {
+        let unmoved = || Verdict::NotMoved("no answer".to_owned());
+        let some = row([missing(), unmoved(), Verdict::Exact]);
+        assert_eq!(some.verdict, unmoved());
+        assert!(some.has_failed());
+        assert_eq!(some.failures[0].1, "no answer");
+        let both = row([unmoved(), off(7, "bytes")]);
+        assert!(matches!(both.verdict, Verdict::Off(_)), "{both:?}");
+        assert_eq!(both.failures.len(), 2);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use super::driver::Generator;
 use super::expect;
 use super::generator::ledger::{Direction, Movement, Report};
-use super::generator::{Unsupported, sleeps_in, unsupported};
+use super::generator::{Unsupported, sleeps_in};
 use super::namespaces;
 use super::outcome::{Outcome, Verdict};
 use super::watch::Watch;
@@ -259,8 +259,7 @@ fn wait_until_blocked(pid: u32) -> anyhow::Result<()> {
     while sleeping < 2 {
         ensure!(Instant::now() < deadline, "the sender never blocked");
         thread::sleep(Duration::from_millis(10));
-        let sleeps = sleeps_in(pid, libc::SYS_sendto)
-            .map_err(|error| unsupported("seeing in which call a process sleeps", error))?;
+        let sleeps = sleeps_in(pid, libc::SYS_sendto)?;
         sleeping = if sleeps { sleeping + 1 } else { 0 };
     }
     Ok(())

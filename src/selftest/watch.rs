@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 
 use crate::collect::accounting::Plan;
 use crate::model::flow::Totals;
@@ -16,6 +16,9 @@ use crate::sampler::{Sampler, Settings};
 
 /// How often a machine with other traffic is given a chance to fall silent.
 const QUIET_ATTEMPTS: u32 = 15;
+
+/// How often the last reading is taken until every program is done.
+const LAST_ATTEMPTS: u32 = 20;
 
 /// Readings that were wanted quiet and were not.
 static NOISY: AtomicU32 = AtomicU32::new(0);
@@ -57,13 +60,8 @@ impl Watch {
 
     /// One reading now, with its books in order.
     pub fn step(&mut self) -> anyhow::Result<Arc<Snapshot>> {
-        let earlier = std::mem::replace(&mut self.last, self.sampler.step()?);
+        self.last = self.sampler.step()?;
         check_books(&self.last)?;
-        let books = self.last.balance;
-        ensure!(
-            is_quiet(&self.last) || books.totals != earlier.balance.totals,
-            "nothing moved since the last reading, but the sums differ: {books:?}"
-        );
         Ok(Arc::clone(&self.last))
     }
 
@@ -87,11 +85,19 @@ impl Watch {
         Ok(Arc::clone(&self.last))
     }
 
-    /// Detaches and checks the books of the final reading.
-    pub fn finish(self) -> anyhow::Result<Arc<Snapshot>> {
-        let last = self.sampler.finish()?;
-        check_books(&last)?;
-        Ok(last)
+    /// Detaches and checks the books of the final reading, in which all sums are equal.
+    pub fn finish(mut self) -> anyhow::Result<Arc<Snapshot>> {
+        self.sampler.detach();
+        for _ in 0..LAST_ATTEMPTS {
+            let last = self.step()?;
+            if is_quiet(&last) {
+                return Ok(last);
+            }
+            // A program that was at work on another CPU is not done yet.
+            thread::sleep(Duration::from_millis(50));
+        }
+        let books = self.last.balance;
+        bail!("nothing is counted any more, but the sums differ: {books:?}")
     }
 }
 

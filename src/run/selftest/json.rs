@@ -21,6 +21,7 @@ struct Record<'a> {
     blind_spots: &'a [&'a str],
     missed_events: u64,
     passed: bool,
+    error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +65,7 @@ impl<'a> From<&'a Row> for PathRecord<'a> {
             Verdict::Exact => ("exact", 0, note),
             Verdict::NotSeen(what) => ("not_seen", 0, Some(what.as_str())),
             Verdict::NotHere(reason) => ("not_on_this_kernel", 0, Some(reason.as_str())),
+            Verdict::NotMoved(reason) => ("not_moved", 0, Some(reason.as_str())),
             Verdict::Off(off) => ("off", off.bytes, Some(off.what)),
         };
         let failures = row.failures.iter();
@@ -94,6 +96,7 @@ pub fn write(to: &mut impl Write, report: &Report) -> io::Result<()> {
         blind_spots: report.engine.blind_spots,
         missed_events: report.missed_events,
         passed: report.passed(),
+        error: report.error.as_deref(),
     };
     serde_json::to_writer(&mut *to, &record)?;
     writeln!(to)
@@ -106,8 +109,12 @@ mod tests {
     use super::*;
 
     fn written(is_off: bool) -> Value {
+        written_of(&super::super::tests::report(is_off))
+    }
+
+    fn written_of(report: &Report) -> Value {
         let mut to = Vec::new();
-        write(&mut to, &super::super::tests::report(is_off)).unwrap();
+        write(&mut to, report).unwrap();
         serde_json::from_slice(&to).unwrap()
     }
 
@@ -116,6 +123,7 @@ mod tests {
         let (good, bad) = (written(false), written(true));
         assert_eq!(good["passed"], json!(true));
         assert_eq!(bad["passed"], json!(false));
+        assert_eq!(bad["error"], Value::Null);
         let off = json!({
             "path": "udp send", "cases": 3,
             "true": {"tx_bytes": 1_234_567, "rx_bytes": 1000},
@@ -129,5 +137,22 @@ mod tests {
             assert_eq!(good["paths"][index]["verdict"], verdict);
         }
         assert_eq!(good["paths"][2]["reason"], "sctp: none");
+    }
+
+    #[test]
+    fn a_run_that_broke_says_so() {
+        let mut report = super::super::tests::report(false);
+        report.error = Some("gone".to_owned());
+        report.rows[0].verdict = Verdict::NotMoved("no answer".to_owned());
+        let said = written_of(&report);
+        assert_eq!(
+            (&said["passed"], &said["error"]),
+            (&json!(false), &json!("gone"))
+        );
+        let row = &said["paths"][0];
+        assert_eq!(
+            (&row["verdict"], &row["reason"]),
+            (&json!("not_moved"), &json!("no answer"))
+        );
     }
 }

@@ -36,7 +36,7 @@ pub fn row(to: &mut impl Write, row: &Row, width: usize) -> io::Result<()> {
         verdict += &format!(" ({note})");
     }
     let both = |totals: &Totals| match row.verdict {
-        Verdict::NotHere(_) => ["-".to_owned(), "-".to_owned()],
+        Verdict::NotHere(_) | Verdict::NotMoved(_) => ["-".to_owned(), "-".to_owned()],
         _ => [grouped(totals.tx_bytes), grouped(totals.rx_bytes)],
     };
     let ([true_tx, true_rx], [tx, rx]) = (both(&row.truth), both(&row.counted));
@@ -81,14 +81,20 @@ pub fn end(to: &mut impl Write, report: &Report) -> io::Result<()> {
     if missed > 0 {
         writeln!(to, "events missed on the whole machine: {missed}")?;
     }
-    let not_seen = report.count(|verdict| matches!(verdict, Verdict::NotSeen(_)));
-    let not_seen = match not_seen {
+    if let Some(error) = &report.error {
+        writeln!(to, "{error}")?;
+    }
+    let some = |words, is_such: fn(&Verdict) -> bool| match report.count(is_such) {
         0 => String::new(),
-        some => format!("{some} NOT SEEN, "),
+        some => format!("{some} {words}, "),
     };
+    let not_seen = some("NOT SEEN", |verdict| matches!(verdict, Verdict::NotSeen(_)));
+    let not_moved = some("NOT MOVED", |verdict| {
+        matches!(verdict, Verdict::NotMoved(_))
+    });
     writeln!(
         to,
-        "{} paths: {} EXACT, {not_seen}{} NOT ON THIS KERNEL, {} OFF",
+        "{} paths: {} EXACT, {not_seen}{} NOT ON THIS KERNEL, {not_moved}{} OFF",
         report.rows.len(),
         report.count(|verdict| *verdict == Verdict::Exact),
         report.count(|verdict| matches!(verdict, Verdict::NotHere(_))),
@@ -101,6 +107,7 @@ fn words(verdict: &Verdict) -> String {
         Verdict::Exact => "EXACT".to_owned(),
         Verdict::NotSeen(what) => format!("NOT SEEN: {what}"),
         Verdict::NotHere(reason) => format!("NOT ON THIS KERNEL: {reason}"),
+        Verdict::NotMoved(reason) => format!("NOT MOVED: {reason}"),
         Verdict::Off(off) if off.bytes == 0 => format!("OFF: {}", off.what),
         Verdict::Off(off) => format!("OFF by {} {}", grouped(off.bytes), off.what),
     }
@@ -179,5 +186,18 @@ mod tests {
         };
         (difference.bytes, difference.what) = (0, "operations");
         assert!(printed(&report).contains("  OFF: operations\n"));
+    }
+
+    #[test]
+    fn what_did_not_move_and_what_broke_is_said() {
+        let mut report = super::super::tests::report(false);
+        report.rows[0].verdict = Verdict::NotMoved("no answer".to_owned());
+        report.rows[0].note = None;
+        report.error = Some("gone".to_owned());
+        let text = printed(&report);
+        assert!(text.contains("-  NOT MOVED: no answer\n"), "{text}");
+        let end =
+            "\ngone\n3 paths: 0 EXACT, 1 NOT SEEN, 1 NOT ON THIS KERNEL, 1 NOT MOVED, 0 OFF\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! System calls of the 32-bit ABI, which have other numbers than the native ones.
 //!
 //! x86-64 only: a native process may make them by `int 0x80`. Moves bytes by
-//! exactly four calls and counts their return values.
+//! exactly five calls and counts their return values.
 
 use super::Named;
 use super::ledger::Ledger;
@@ -20,6 +20,7 @@ pub const CASES: &[Named] = &[
     ("udp4::compat32::write_read", |l| {
         machine::run(machine::WRITE_READ, false, l)
     }),
+    ("tcp4::compat32::splice_from", machine::splice_from),
 ];
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -33,6 +34,10 @@ mod machine {
     pub fn run(_: (), _: bool, _: &mut Ledger) -> anyhow::Result<()> {
         Err(unsupported("32-bit calls", "only written for x86-64"))
     }
+
+    pub fn splice_from(ledger: &mut Ledger) -> anyhow::Result<()> {
+        run((), true, ledger)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -41,6 +46,8 @@ mod machine {
     use std::io;
     use std::os::fd::AsRawFd;
     use std::ptr;
+
+    use anyhow::ensure;
 
     use super::super::ledger::{Direction, How};
     use super::super::socket::{Family, Socket, tcp_pair, udp_pair};
@@ -51,26 +58,29 @@ mod machine {
     pub const SEND_RECV: (u32, u32) = (369, 371);
     pub const WRITE_READ: (u32, u32) = (4, 3);
     const GETPID: u32 = 20;
+    const SPLICE: u32 = 313;
 
-    /// Three arguments are given; the next two are 0 and the sixth is never looked at.
-    ///
     /// # Safety
     /// The call must be sound with these arguments, in a kernel that knows the ABI.
-    unsafe fn call(number: u32, first: u32, second: u32, third: u32) -> io::Result<usize> {
+    unsafe fn call(number: u32, arguments: [u32; 6]) -> io::Result<usize> {
+        let [first, second, third, fourth, fifth, sixth] = arguments.map(u64::from);
         let mut result = u64::from(number);
-        // SAFETY: rbx can't be named as an operand, so it is swapped in and out;
-        // the kernel keeps every other register but those declared as lost.
+        // SAFETY: rbx and rbp can't be named as operands, so they are swapped in and
+        // out; the kernel keeps every other register but those declared as lost.
         unsafe {
             asm!(
-                "xchg rbx, {first}",
+                "xchg rbx, r12",
+                "xchg rbp, r13",
                 "int 0x80",
-                "xchg rbx, {first}",
-                first = inout(reg) u64::from(first) => _,
+                "xchg rbp, r13",
+                "xchg rbx, r12",
+                inout("r12") first => _,
+                inout("r13") sixth => _,
                 inout("rax") result,
-                in("rcx") u64::from(second),
-                in("rdx") u64::from(third),
-                in("rsi") 0,
-                in("rdi") 0,
+                in("rcx") second,
+                in("rdx") third,
+                in("rsi") fourth,
+                in("rdi") fifth,
                 out("r8") _, out("r9") _, out("r10") _, out("r11") _,
             );
         }
@@ -94,17 +104,38 @@ mod machine {
     /// Without the ABI the instruction is a fault, so a child tries it first.
     fn is_known() -> io::Result<bool> {
         // SAFETY: getpid takes nothing and changes nothing.
-        let child = sys::fork(|| i32::from(unsafe { call(GETPID, 0, 0, 0) }.is_err()))?;
+        let child = sys::fork(|| i32::from(unsafe { call(GETPID, [0; 6]) }.is_err()))?;
         Ok(sys::reap(child)? == 0)
     }
 
-    pub fn run(numbers: (u32, u32), is_tcp: bool, ledger: &mut Ledger) -> anyhow::Result<()> {
-        if !is_known()? {
-            return Err(unsupported(
-                "32-bit calls",
-                "the kernel is built without them",
-            ));
+    fn require() -> anyhow::Result<()> {
+        if is_known()? {
+            return Ok(());
         }
+        Err(unsupported(
+            "32-bit calls",
+            "the kernel is built without them",
+        ))
+    }
+
+    /// Out of a socket into a pipe.
+    pub fn splice_from(ledger: &mut Ledger) -> anyhow::Result<()> {
+        require()?;
+        let (near, far) = tcp_pair(Family::V4)?;
+        let (_reader, writer) = sys::pipe()?;
+        let sent = near.send_plain(ledger, 2727)?;
+        sys::wait_for(far.fd(), libc::POLLIN, 1000)?;
+        let (from, to) = (far.fd.as_raw_fd() as u32, writer.as_raw_fd() as u32);
+        // SAFETY: no end has an offset, so the call touches no memory of this process.
+        let received = unsafe { call(SPLICE, [from, 0, to, 0, sent as u32, 0]) }?;
+        let movement = far.movement(Direction::Received, None, How::CompatSplice);
+        ledger.record(movement, received);
+        ensure!(sent == received, "{sent} bytes sent, {received} received");
+        Ok(())
+    }
+
+    pub fn run(numbers: (u32, u32), is_tcp: bool, ledger: &mut Ledger) -> anyhow::Result<()> {
+        require()?;
         let (near, far) = if is_tcp {
             tcp_pair(Family::V4)?
         } else {
@@ -114,7 +145,7 @@ mod machine {
         let once = |number, socket: &Socket, direction, length, ledger: &mut Ledger| {
             let fd = socket.fd.as_raw_fd() as u32;
             // SAFETY: sends or receives `length` bytes, at most the page's size.
-            let moved = unsafe { call(number, fd, page, length) }?;
+            let moved = unsafe { call(number, [fd, page, length, 0, 0, 0]) }?;
             ledger.record(socket.movement(direction, None, How::Compat), moved);
             io::Result::Ok(moved)
         };

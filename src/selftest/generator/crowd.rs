@@ -195,15 +195,7 @@ fn fork(_: &[String]) -> anyhow::Result<()> {
     let mut ledger = Ledger::default();
     let pair = udp_pair(Family::V4)?;
     move_bytes(1000, &pair, &mut ledger)?;
-    let child = sys::fork(|| {
-        let life = || -> anyhow::Result<()> {
-            let mut ledger = Ledger::default();
-            move_bytes(2222, &pair, &mut ledger)?;
-            report(&mut ledger)
-        };
-        i32::from(life().is_err())
-    })?;
-    ensure!(sys::reap(child)? == 0, "the forked process failed");
+    handed::in_child(|ledger| move_bytes(2222, &pair, ledger))?.end_well()?;
     move_bytes(30, &pair, &mut ledger)?;
     report(&mut ledger)?;
     pause().map(|_| ())
@@ -290,7 +282,9 @@ fn sink(_: &[String]) -> anyhow::Result<()> {
     let mut ledger = Ledger::default();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     say(&format!("value {}\n", listener.local_addr()?.port()))?;
-    pause()?;
+    if !pause()? {
+        return Ok(());
+    }
     let (stream, _) = listener.accept()?;
     Socket::new(stream, Protocol::Tcp).drain(&mut ledger)?;
     report(&mut ledger)?;

@@ -3,7 +3,7 @@
 //! Each process says itself what it moved; the bytes are those of who moved them.
 
 use std::ffi::c_int;
-use std::io;
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 
@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::paths::{self, ReceivePath};
 use super::socket::{Family, Socket, tcp_pair};
 use super::sys::{self, check};
-use super::{Named, command, report};
+use super::{Named, Unsupported, command, last_words, report};
 use crate::model::flow::Protocol;
 
 /// Every case of this file.
@@ -25,23 +25,47 @@ pub const CASES: &[Named] = &[
 /// The generator a forked process becomes; its arguments are two descriptors.
 pub const HEIR: &str = "heir";
 
-/// Runs `life` in a child, which reports what it moved, and waits for its end.
-pub fn in_child(life: impl FnOnce(&mut Ledger) -> anyhow::Result<()>) -> io::Result<libc::pid_t> {
-    sys::fork(|| {
+/// A child that reports what it moves.
+pub struct Child {
+    pid: libc::pid_t,
+    /// Where it says what it could not do.
+    words: PipeReader,
+}
+
+/// Runs `life` in a child, which reports what it moved.
+pub fn in_child(life: impl FnOnce(&mut Ledger) -> anyhow::Result<()>) -> io::Result<Child> {
+    let (words, mut say) = io::pipe()?;
+    let pid = sys::fork(|| {
         let whole_life = || -> anyhow::Result<()> {
             let mut ledger = Ledger::default();
             life(&mut ledger)?;
             report(&mut ledger)
         };
-        i32::from(whole_life().is_err())
-    })
+        let Err(error) = whole_life() else {
+            return 0;
+        };
+        // The status says that it failed to a parent that can't be told why.
+        let _ = write!(say, "{}", last_words("the child", &error));
+        1
+    })?;
+    Ok(Child { pid, words })
 }
 
-/// Waits for the end of a child, which must be a good one.
-pub fn end_well(child: libc::pid_t) -> anyhow::Result<()> {
-    let status = sys::reap(child)?;
-    ensure!(status == 0, "the child ended with {status}");
-    Ok(())
+impl Child {
+    /// Waits for its end, which must be a good one.
+    ///
+    /// # Errors
+    /// The child's own, [`Unsupported`] or not.
+    pub fn end_well(mut self) -> anyhow::Result<()> {
+        let mut words = String::new();
+        self.words.read_to_string(&mut words)?;
+        let status = sys::reap(self.pid)?;
+        if let Some(reason) = words.strip_prefix("unsupported ") {
+            return Err(Unsupported(reason.to_owned()).into());
+        }
+        ensure!(status == 0, "the child ended with {status}: {words}");
+        Ok(())
+    }
 }
 
 /// Room for one control message that carries one descriptor.
@@ -117,7 +141,7 @@ fn handed_over(ledger: &mut Ledger) -> anyhow::Result<()> {
     let received = far.receive(ledger, ReceivePath::Recv, &[9000], 0)?[0].bytes;
     ensure!(received == 3456, "{received} bytes received from the child");
     far.send_plain(ledger, 222)?;
-    end_well(child)?;
+    child.end_well()?;
     talk(&near, &far, 33, ledger)
 }
 
@@ -141,7 +165,7 @@ fn through_exec(ledger: &mut Ledger) -> anyhow::Result<()> {
         keep(pair.1.fd())?;
         Err(command(HEIR).args(descriptors).exec().into())
     })?;
-    end_well(child)?;
+    child.end_well()?;
     talk(&pair.1, &pair.0, 55, ledger)
 }
 

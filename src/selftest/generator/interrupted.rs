@@ -48,7 +48,7 @@ pub const CASES: &[Named] = &[
 
 const MOMENT: Duration = Duration::from_millis(10);
 /// More than the queues of a connection with small buffers hold.
-const TOO_MUCH: usize = 1 << 20;
+pub const TOO_MUCH: usize = 1 << 20;
 
 extern "C" fn ignore(_: c_int) {}
 
@@ -84,7 +84,7 @@ fn while_signalled<T>(work: impl FnOnce() -> T) -> anyhow::Result<T> {
 }
 
 /// A connection that takes little while its second end does not read.
-fn narrow_pair() -> anyhow::Result<(Socket, Socket)> {
+pub fn narrow_pair() -> anyhow::Result<(Socket, Socket)> {
     let (near, far) = tcp_pair(Family::V4)?;
     sys::set_option(near.fd(), libc::SOL_SOCKET, libc::SO_SNDBUF, 16 << 10)?;
     sys::set_option(far.fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 16 << 10)?;

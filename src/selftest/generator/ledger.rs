@@ -44,21 +44,24 @@ pub enum How {
     Aio,
     /// By a system call of the 32-bit ABI.
     Compat,
+    /// By the 32-bit ABI's splice out of a TCP socket.
+    CompatSplice,
 }
 
 impl How {
-    /// For a person.
+    /// For a person, with a verb.
     pub fn words(self) -> &'static str {
         match self {
-            How::Call => "this call",
-            How::Pieces => "calls in pieces",
-            How::SpliceFromTcp => "splice from TCP",
-            How::ZerocopyReceive => "TCP_ZEROCOPY_RECEIVE",
-            How::Ring | How::RingPieces => "io_uring",
-            How::RingMany => "io_uring requests of many completions",
-            How::Aio => "io_submit",
-            How::RingSplice => "io_uring's splice from TCP",
-            How::Compat => "32-bit calls",
+            How::Call => "this call is",
+            How::Pieces => "calls in pieces are",
+            How::SpliceFromTcp => "splice from TCP is",
+            How::ZerocopyReceive => "TCP_ZEROCOPY_RECEIVE is",
+            How::Ring | How::RingPieces => "io_uring is",
+            How::RingMany => "io_uring requests of many completions are",
+            How::Aio => "io_submit is",
+            How::RingSplice => "io_uring's splice from TCP is",
+            How::Compat => "32-bit calls are",
+            How::CompatSplice => "a 32-bit process's splice from TCP is",
         }
     }
 }
@@ -189,7 +192,7 @@ impl Ledger {
 const DIRECTIONS: [(&str, Direction); 2] =
     [("sent", Direction::Sent), ("received", Direction::Received)];
 
-const MANNERS: [(&str, How); 10] = [
+const MANNERS: [(&str, How); 11] = [
     ("call", How::Call),
     ("pieces", How::Pieces),
     ("splice-from-tcp", How::SpliceFromTcp),
@@ -200,6 +203,7 @@ const MANNERS: [(&str, How); 10] = [
     ("io-uring-splice", How::RingSplice),
     ("io-submit", How::Aio),
     ("32-bit", How::Compat),
+    ("32-bit-splice", How::CompatSplice),
 ];
 
 fn word_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {

@@ -35,8 +35,13 @@ mod uring;
 mod variants;
 mod zerocopy;
 
+use std::env;
 use std::fmt;
+use std::fs;
 use std::io::{self, Write};
+use std::net::{Ipv6Addr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -86,10 +91,41 @@ pub struct Case {
 
 impl Case {
     fn run(&self, ledger: &mut Ledger) -> anyhow::Result<()> {
-        match &self.action {
+        let outcome = match &self.action {
             Action::Matrix(cell) => cell.run(ledger),
             Action::Special(run) => run(ledger),
-        }
+        };
+        outcome.map_err(|error| match needs_ipv6(&self.name) {
+            true => for_want_of_ipv6(error),
+            false => error,
+        })
+    }
+}
+
+/// True if sockets of IPv6 move the bytes of that case.
+pub fn needs_ipv6(case: &str) -> bool {
+    let transport = case.split("::").next().unwrap_or_default();
+    let transport = transport.trim_end_matches("_unconnected");
+    [socket::Family::V6, socket::Family::Mapped]
+        .iter()
+        .any(|family| transport.ends_with(family.suffix()))
+}
+
+/// The error of a case of IPv6: where this host or its loopback has none of it,
+/// that is why.
+fn for_want_of_ipv6(error: anyhow::Error) -> anyhow::Error {
+    let of_system = error.chain().find_map(|cause| {
+        let cause = cause.downcast_ref::<io::Error>()?;
+        cause.raw_os_error()
+    });
+    let may_be = match of_system {
+        Some(number) => matches!(number, libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL),
+        None => error.is::<Unsupported>(),
+    };
+    let missing = may_be.then(|| UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).err());
+    match missing.flatten() {
+        Some(missing) => unsupported("IPv6", missing),
+        None => error,
     }
 }
 
@@ -135,9 +171,22 @@ pub fn is_family(text: &str) -> bool {
 
 /// This very program as the generator `name`, even if its file is gone by now.
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(this_program());
     command.args(DOOR).arg(name);
     command
+}
+
+/// The path of this program, by which the kernel names a process; the link to it
+/// where that path leads to another file by now, or to none.
+fn this_program() -> PathBuf {
+    let link = PathBuf::from("/proc/self/exe");
+    let id = |path: &Path| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let path = env::current_exe().ok();
+    path.filter(|path| id(path).is_some() && id(path) == id(&link))
+        .unwrap_or(link)
 }
 
 /// Sends everything in `ledger` to whoever started this process.
@@ -163,16 +212,21 @@ pub fn main(name: &str, arguments: &[String]) {
     // SAFETY: takes an integer only.
     unsafe { libc::alarm(DEADLINE_SECONDS) };
     let outcome = run(name, arguments);
-    let words = match outcome {
-        Ok(()) => return,
-        Err(error) => match error.downcast_ref::<Unsupported>() {
-            Some(reason) => format!("unsupported {reason}"),
-            None => format!("failed {name}: {error:#}"),
-        },
+    let Err(error) = outcome else {
+        return;
     };
     // Whoever started this process is gone when it can't be told.
-    let _ = say(&format!("{}\nready\n", words.replace('\n', " ")));
+    let _ = say(&format!("{}\nready\n", last_words(name, &error)));
     std::process::exit(1);
+}
+
+/// Why the generator `name` could not do its part, as one line of a report.
+fn last_words(name: &str, error: &anyhow::Error) -> String {
+    let words = match error.downcast_ref::<Unsupported>() {
+        Some(reason) => format!("unsupported {reason}"),
+        None => format!("failed {name}: {error:#}"),
+    };
+    words.replace('\n', " ")
 }
 
 fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {

@@ -144,7 +144,8 @@ fn exchange(
 fn ping(domain: c_int, connected: bool, ledger: &mut Ledger) -> anyhow::Result<()> {
     // Which groups may use ping sockets is a setting of the namespace.
     enter_namespace()?;
-    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")?;
+    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")
+        .map_err(|error| unsupported("net.ipv4.ping_group_range", error))?;
     let number = if domain == libc::AF_INET {
         libc::IPPROTO_ICMP
     } else {

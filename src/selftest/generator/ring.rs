@@ -12,7 +12,7 @@ use super::ledger::{Direction, How, Ledger};
 use super::paths;
 use super::socket::{Family, Socket, tcp_pair, udp, udp_pair};
 use super::sys::RawAddress;
-use super::uring::{ASYNC, Entry, MORE, NOTICE, Ring};
+use super::uring::{ASYNC, Entry, MORE, NOTICE, Ring, kept};
 use super::{Named, unsupported};
 
 /// Every case of this file.
@@ -96,27 +96,28 @@ const WRITE_READ: (u8, u8) = (23, 22);
 const WRITEV_READV: (u8, u8) = (WRITEV, READV);
 const SENDMSG_RECVMSG: (u8, u8) = (SENDMSG, RECVMSG);
 
-/// One request of any kind over all of `data`, in three parts where it takes
+/// One request of any kind over `length` bytes, in three parts where it takes
 /// parts; `name` is for those that take a name. Returns what it moved.
 pub fn once(
     ring: &Ring,
     opcode: u8,
     flags: u8,
     fd: i32,
-    data: &mut [u8],
-    name: Option<&mut RawAddress>,
+    length: usize,
+    mut name: Option<&mut RawAddress>,
 ) -> io::Result<usize> {
-    let mut parts = paths::thirds(data.as_mut_ptr(), data.len());
-    let mut header = paths::header(&mut parts, name);
+    let data = kept(vec![0x5a_u8; length]);
+    let parts = kept(paths::thirds(data.as_mut_ptr(), data.len()));
+    let mut named = name.as_deref().map(|name| kept(*name));
+    let header = kept(paths::header(parts, named.as_deref_mut()));
     let (address, length) = match opcode {
-        SENDMSG | RECVMSG | SENDMSG_ZC => ((&raw mut header) as u64, 1),
+        SENDMSG | RECVMSG | SENDMSG_ZC => ((&raw mut *header) as u64, 1),
         WRITEV | READV => (header.msg_iov as u64, header.msg_iovlen as u32),
         _ => (data.as_mut_ptr() as u64, data.len() as u32),
     };
     // Offset -1 means "the file position", which a socket has not; SEND has no offset.
     let is_file_call =
         matches!(opcode, WRITEV | READV) || [WRITE_READ.0, WRITE_READ.1].contains(&opcode);
-    // All that the request points at outlives it: its end is waited for here.
     ring.submit(&[Entry {
         opcode,
         flags,
@@ -133,6 +134,9 @@ pub fn once(
             return Err(io::Error::other("a second completion that is no notice"));
         }
     }
+    if let (Some(name), Some(filled)) = (&mut name, named) {
+        **name = *filled;
+    }
     completion.result()
 }
 
@@ -148,23 +152,18 @@ fn run(
     ledger: &mut Ledger,
 ) -> anyhow::Result<()> {
     let ring = small_ring()?;
-    let mut data = vec![0x5a_u8; 3210];
+    for opcode in [opcodes.0, opcodes.1] {
+        if !ring.knows(opcode)? {
+            let what = format!("io_uring's opcode {opcode}");
+            return Err(unsupported(&what, "this kernel has it not"));
+        }
+    }
     let mut once = |opcode, socket: &Socket, direction| {
-        let fd = socket.fd.as_raw_fd();
-        let moved = once(&ring, opcode, flags, fd, &mut data, None)?;
+        let moved = once(&ring, opcode, flags, socket.fd.as_raw_fd(), 3210, None)?;
         ledger.record(socket.movement(direction, None, How::Ring), moved);
         io::Result::Ok(moved)
     };
-    let sent = match once(opcodes.0, &near, Direction::Sent) {
-        // An opcode that this kernel has not.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            return Err(unsupported(
-                &format!("io_uring's opcode {}", opcodes.0),
-                error,
-            ));
-        }
-        sent => sent?,
-    };
+    let sent = once(opcodes.0, &near, Direction::Sent)?;
     let received = once(opcodes.1, &far, Direction::Received)?;
     ensure!(sent == received, "{sent} bytes sent, {received} received");
     Ok(())
@@ -175,13 +174,12 @@ fn unconnected(family: Family, ledger: &mut Ledger) -> anyhow::Result<()> {
     let ring = small_ring()?;
     let (near, far) = (udp(family)?, udp(family)?);
     let to = far.address()?;
-    let mut data = vec![0x5a_u8; 4321];
     let (from_fd, to_fd) = (near.fd.as_raw_fd(), far.fd.as_raw_fd());
     let mut name = RawAddress::from(to);
-    let sent = once(&ring, SENDMSG, 0, from_fd, &mut data, Some(&mut name))?;
+    let sent = once(&ring, SENDMSG, 0, from_fd, 4321, Some(&mut name))?;
     ledger.record(near.movement(Direction::Sent, Some(to), How::Ring), sent);
     let mut name = RawAddress::room();
-    let received = once(&ring, RECVMSG, 0, to_fd, &mut data, Some(&mut name))?;
+    let received = once(&ring, RECVMSG, 0, to_fd, 4321, Some(&mut name))?;
     name.length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
     let from = name.decode();
     ensure!(from == Some(near.address()?), "{from:?} is not who sent it");

@@ -14,7 +14,7 @@ use super::paths;
 use super::ring::{RECV, SEND, small_ring};
 use super::socket::{Family, Socket, tcp_pair, udp_pair};
 use super::uring::{
-    BUFFER_SELECT, Entry, FIXED_FILE, LINK, MORE, Ring, SETUP_DEFERRED, SETUP_POLLED,
+    BUFFER_SELECT, Entry, FIXED_FILE, LINK, MORE, Ring, SETUP_DEFERRED, SETUP_POLLED, kept,
 };
 use super::{Named, unsupported};
 
@@ -81,8 +81,13 @@ fn ring(flags: u32) -> anyhow::Result<Ring> {
     Ring::new(8, flags).map_err(|error| unsupported(&format!("an io_uring of {flags:#x}"), error))
 }
 
-/// The request that moves `data` through descriptor or index `fd`.
-fn transfer(opcode: u8, fd: i32, data: &mut [u8]) -> Entry {
+/// The request that moves `length` bytes through descriptor or index `fd`.
+fn transfer(opcode: u8, fd: i32, length: usize) -> Entry {
+    transfer_of(opcode, fd, kept(vec![0x5a; length]))
+}
+
+/// The same of `data`, which is [`kept`].
+fn transfer_of(opcode: u8, fd: i32, data: &mut [u8]) -> Entry {
     Entry {
         opcode,
         fd,
@@ -96,7 +101,7 @@ fn transfer(opcode: u8, fd: i32, data: &mut [u8]) -> Entry {
 /// One request that receives each message into the next of the buffers given.
 fn multishot((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     const SIZE: usize = 4096;
-    let mut buffers = vec![0_u8; SIZE * 4];
+    let buffers = kept(vec![0_u8; SIZE * 4]);
     let ring = ring(0)?;
     ring.run(Entry {
         opcode: PROVIDE_BUFFERS,
@@ -115,12 +120,7 @@ fn multishot((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resu
     for (index, bytes) in LENGTHS.into_iter().enumerate() {
         let sent = near.send_plain(ledger, bytes)?;
         let completion = ring.wait()?;
-        let received = match completion.result() {
-            Err(error) if index == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
-                return Err(unsupported("io_uring's multishot receive", error));
-            }
-            received => received?,
-        };
+        let received = completion.result()?;
         ledger.record(
             far.movement(Direction::Received, None, How::RingMany),
             received,
@@ -138,8 +138,8 @@ fn multishot((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Resu
 fn wait_all(family: Family, ledger: &mut Ledger) -> anyhow::Result<()> {
     let (near, far) = tcp_pair(family)?;
     let ring = ring(0)?;
-    let mut data = vec![0_u8; LENGTHS.iter().sum()];
-    let mut request = transfer(RECV, far.fd.as_raw_fd(), &mut data);
+    let all = LENGTHS.iter().sum();
+    let mut request = transfer(RECV, far.fd.as_raw_fd(), all);
     request.call_flags = libc::MSG_WAITALL as u32;
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -153,7 +153,7 @@ fn wait_all(family: Family, ledger: &mut Ledger) -> anyhow::Result<()> {
         let received = ring.run(request)?;
         let movement = far.movement(Direction::Received, None, How::RingPieces);
         ledger.record(movement, received);
-        ensure!(received == data.len(), "only {received} bytes received");
+        ensure!(received == all, "only {received} bytes received");
         sender.join().ok().context("the sender panicked")?
     })?;
     ledger.merge(sent);
@@ -187,9 +187,8 @@ fn record_both(
 /// A RECV that begins when the SEND before it is done, and one that waits first.
 fn linked(pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let ring = ring(0)?;
-    let (mut out, mut into) = (vec![0x5a_u8; 1717], vec![0_u8; 1717]);
-    let mut first = transfer(SEND, pair.0.fd.as_raw_fd(), &mut out);
-    let second = transfer(RECV, pair.1.fd.as_raw_fd(), &mut into);
+    let mut first = transfer(SEND, pair.0.fd.as_raw_fd(), 1717);
+    let second = transfer(RECV, pair.1.fd.as_raw_fd(), 1717);
     // Without a link the kernel makes the RECV wait for data that come later.
     ring.submit(&[second, first])?;
     record_both(&ring, &pair, ledger)?;
@@ -201,9 +200,8 @@ fn linked(pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
 /// SEND and RECV in a ring that is worked by other means than the call.
 fn set_up(flags: u32, pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let ring = ring(flags)?;
-    let (mut out, mut into) = (vec![0x5a_u8; 2929], vec![0_u8; 2929]);
-    let receive = transfer(RECV, pair.1.fd.as_raw_fd(), &mut into);
-    let send = transfer(SEND, pair.0.fd.as_raw_fd(), &mut out);
+    let receive = transfer(RECV, pair.1.fd.as_raw_fd(), 2929);
+    let send = transfer(SEND, pair.0.fd.as_raw_fd(), 2929);
     for _ in 0..3 {
         ring.submit(&[receive])?;
         ring.submit(&[send])?;
@@ -216,9 +214,8 @@ fn set_up(flags: u32, pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Re
 fn fixed_files(pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let ring = ring(0)?;
     ring.register_files(&[pair.0.fd.as_raw_fd(), pair.1.fd.as_raw_fd()])?;
-    let (mut out, mut into) = (vec![0x5a_u8; 3131], vec![0_u8; 3131]);
-    let mut send = transfer(SEND, 0, &mut out);
-    let mut receive = transfer(RECV, 1, &mut into);
+    let mut send = transfer(SEND, 0, 3131);
+    let mut receive = transfer(RECV, 1, 3131);
     (send.flags, receive.flags) = (FIXED_FILE | LINK, FIXED_FILE);
     ring.submit(&[send, receive])?;
     record_both(&ring, &pair, ledger)
@@ -227,13 +224,13 @@ fn fixed_files(pair: (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()
 /// Memory that the ring knows before any request.
 fn fixed_buffers((near, far): (Socket, Socket), ledger: &mut Ledger) -> anyhow::Result<()> {
     let ring = small_ring()?;
-    let mut data = vec![0x5a_u8; 4040];
-    ring.register_buffers(&[paths::part(&mut data)])?;
+    let data = kept([0x5a_u8; 4040]);
+    ring.register_buffers(&[paths::part(data)])?;
     for (opcode, socket, direction) in [
         (WRITE_FIXED, &near, Direction::Sent),
         (READ_FIXED, &far, Direction::Received),
     ] {
-        let mut request = transfer(opcode, socket.fd.as_raw_fd(), &mut data);
+        let mut request = transfer_of(opcode, socket.fd.as_raw_fd(), data);
         request.offset = u64::MAX;
         let moved = ring.run(request)?;
         ledger.record(socket.movement(direction, None, How::Ring), moved);

@@ -70,9 +70,8 @@ fn splice_from(family: Family, ledger: &mut Ledger) -> anyhow::Result<()> {
         received,
     );
     ensure!(received > 0, "nothing was spliced");
-    let mut rest = vec![0_u8; sent - received];
-    let fd = far.fd.as_raw_fd();
-    let bytes = once(&ring, RECV, 0, fd, &mut rest, None)?;
+    let (fd, rest) = (far.fd.as_raw_fd(), sent - received);
+    let bytes = once(&ring, RECV, 0, fd, rest, None)?;
     ledger.record(far.movement(Direction::Received, None, How::Ring), bytes);
     received += bytes;
     ensure!(sent == received, "{sent} bytes sent, {received} received");

@@ -10,7 +10,11 @@ use std::io::{self, Write};
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
+use anyhow::Context;
+
+use super::{DEADLINE_SECONDS, unsupported};
 use crate::model::flow::{Address, Endpoint, InterfaceName};
 
 /// The kernel's "-1 and errno" as a `Result`.
@@ -27,6 +31,7 @@ pub fn own(returned: c_int) -> io::Result<OwnedFd> {
 }
 
 /// A socket address in the kernel's layout, with room for any family.
+#[derive(Clone, Copy)]
 pub struct RawAddress {
     storage: libc::sockaddr_storage,
     pub length: libc::socklen_t,
@@ -289,9 +294,13 @@ pub fn fork(work: impl FnOnce() -> c_int) -> io::Result<libc::pid_t> {
     // SAFETY: single-threaded (see above), so the child may run ordinary code.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        // A child must not outlive a generator that was killed.
-        // SAFETY: takes integers only.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        // A child must not outlive a generator that was killed; the alarm is for
+        // one that was killed before the child could ask for the signal.
+        // SAFETY: both take integers only.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::alarm(DEADLINE_SECONDS);
+        }
         let status = work();
         // SAFETY: ends this process without running the parent's exit handlers.
         unsafe { libc::_exit(status) };
@@ -324,8 +333,19 @@ pub fn thread_id() -> u32 {
 }
 
 /// True while the thread of that id sleeps in the system call `number`.
-pub fn sleeps_in(thread: u32, number: c_long) -> io::Result<bool> {
+///
+/// # Errors
+/// [`super::Unsupported`] where nobody or not this user may see that.
+pub fn sleeps_in(thread: u32, number: c_long) -> anyhow::Result<bool> {
     // The file says `running` of one that does not sleep.
-    let call = fs::read_to_string(format!("/proc/{thread}/syscall"))?;
-    Ok(call.starts_with(&format!("{number} ")))
+    match fs::read_to_string(format!("/proc/{thread}/syscall")) {
+        Ok(call) => Ok(call.starts_with(&format!("{number} "))),
+        Err(error) => {
+            let may_not = matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM));
+            if may_not || !Path::new("/proc/self/syscall").exists() {
+                return Err(unsupported("seeing in which call a thread sleeps", error));
+            }
+            Err(error).with_context(|| format!("thread {thread} is gone"))
+        }
+    }
 }

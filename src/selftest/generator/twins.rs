@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 
-use super::handed::{end_well, in_child, talk};
+use super::handed::{in_child, talk};
 use super::ledger::Ledger;
 use super::socket::Socket;
 use super::special::enter_namespace;
@@ -58,7 +58,7 @@ impl Twin {
 /// One after the other, each for itself.
 fn two_processes(_: &mut Ledger) -> anyhow::Result<()> {
     for bytes in [1212, 3434] {
-        end_well(in_child(|ledger| Twin::new()?.talk(bytes, ledger))?)?;
+        in_child(|ledger| Twin::new()?.talk(bytes, ledger))?.end_well()?;
     }
     Ok(())
 }
@@ -70,11 +70,15 @@ pub fn two_namespaces(_: &[String]) -> anyhow::Result<()> {
     let first = Twin::new()?;
     first.talk(1111, &mut ledger)?;
     report(&mut ledger)?;
-    pause()?;
+    if !pause()? {
+        return Ok(());
+    }
     let second = Twin::new()?;
     second.talk(2222, &mut ledger)?;
     report(&mut ledger)?;
-    pause()?;
+    if !pause()? {
+        return Ok(());
+    }
     drop(first);
     second.talk(444, &mut ledger)?;
     report(&mut ledger)?;

@@ -83,10 +83,9 @@ fn uncounted_netlink(ledger: &mut Ledger) -> anyhow::Result<()> {
 fn uncounted_ring(ledger: &mut Ledger) -> anyhow::Result<()> {
     let (near, far) = sys::socket_pair(libc::AF_UNIX, libc::SOCK_STREAM)?;
     let ring = small_ring()?;
-    let mut data = vec![0x5a; 777];
     for (send, receive) in [(SEND, RECV), (SENDMSG, RECVMSG)] {
-        let sent = once(&ring, send, 0, near.as_raw_fd(), &mut data, None)?;
-        let received = once(&ring, receive, 0, far.as_raw_fd(), &mut data, None)?;
+        let sent = once(&ring, send, 0, near.as_raw_fd(), 777, None)?;
+        let received = once(&ring, receive, 0, far.as_raw_fd(), 777, None)?;
         ensure!(sent == received, "{sent} bytes sent, {received} received");
     }
     one_that_counts(ledger)

@@ -3,6 +3,7 @@
 //! Owns what the kernel shares with this process. Which requests are made, and
 //! what of them counts, is the business of the `ring` files.
 
+use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
@@ -36,6 +37,9 @@ const WAKEUP: u32 = 1 << 1;
 const EXTENDED: u32 = 1 << 3;
 const REGISTER_BUFFERS: u32 = 0;
 const REGISTER_FILES: u32 = 2;
+const REGISTER_PROBE: u32 = 8;
+/// `IO_URING_OP_SUPPORTED`
+const SUPPORTED: u16 = 1;
 const ENTRIES_OFFSET: i64 = 0x1000_0000;
 /// Longer than any request takes.
 const PATIENCE_SECONDS: i64 = 5;
@@ -63,6 +67,12 @@ struct Parameters {
     reserved: [u32; 3],
     submissions: Offsets,
     completions: Offsets,
+}
+
+/// Memory that requests point at. It is kept for the process's life: a request
+/// that is not done in time goes on after whoever waited for it has given up.
+pub fn kept<T>(memory: T) -> &'static mut T {
+    Box::leak(Box::new(memory))
 }
 
 /// One request: `struct io_uring_sqe`.
@@ -101,6 +111,39 @@ impl Completion {
     /// What the call would have returned.
     pub fn result(&self) -> io::Result<usize> {
         usize::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
+    }
+}
+
+/// `struct io_uring_probe_op`.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct Kind {
+    opcode: u8,
+    reserved: u8,
+    flags: u16,
+    more_reserved: u32,
+}
+
+/// More kinds of requests than any kernel knows.
+const PROBED: usize = 128;
+
+/// `struct io_uring_probe`.
+#[repr(C)]
+struct Probe {
+    last_and_count: [u8; 2],
+    reserved: u16,
+    more_reserved: [u32; 3],
+    kinds: [Kind; PROBED],
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe {
+            last_and_count: [0; 2],
+            reserved: 0,
+            more_reserved: [0; 3],
+            kinds: [Kind::default(); PROBED],
+        }
     }
 }
 
@@ -165,19 +208,36 @@ impl Ring {
         self.register(REGISTER_FILES, descriptors)
     }
 
-    /// Makes memory known that outlives the ring's requests.
+    /// Makes memory known that is [`kept`].
     pub fn register_buffers(&self, parts: &[libc::iovec]) -> io::Result<()> {
         self.register(REGISTER_BUFFERS, parts)
     }
 
     fn register<T>(&self, what: u32, list: &[T]) -> io::Result<()> {
+        let (start, count) = (list.as_ptr().cast_mut().cast(), list.len());
+        // SAFETY: pointer and length describe `list`, which these calls only read.
+        unsafe { self.register_at(what, start, count) }
+    }
+
+    /// # Safety
+    /// `start` must be `count` elements of what the call `what` reads and writes.
+    unsafe fn register_at(&self, what: u32, start: *mut c_void, count: usize) -> io::Result<()> {
         let raw = self.fd.as_raw_fd();
-        // SAFETY: pointer and length describe `list`.
+        // SAFETY: the caller's business.
         check(unsafe {
-            let (start, count) = (list.as_ptr(), list.len());
             libc::syscall(libc::SYS_io_uring_register, raw, what, start, count) as isize
         })?;
         Ok(())
+    }
+
+    /// True if this kernel has requests of that kind.
+    pub fn knows(&self, opcode: u8) -> io::Result<bool> {
+        let mut probe = Probe::default();
+        let start = (&raw mut probe).cast();
+        // SAFETY: a probe with room for the kinds it is said to have room for.
+        unsafe { self.register_at(REGISTER_PROBE, start, PROBED) }?;
+        let kind = probe.kinds.get(usize::from(opcode));
+        Ok(kind.is_some_and(|kind| kind.flags & SUPPORTED != 0))
     }
 
     /// Makes these requests, which are no more than the ring has room for.
@@ -218,8 +278,8 @@ impl Ring {
             longest: (&raw const longest) as u64,
         };
         let (raw, flags) = (self.fd.as_raw_fd(), flags | EXTENDED);
-        // SAFETY: `wait` has the size given and points at `longest`; what the
-        // requests point at outlives them, see each of them.
+        // SAFETY: `wait` has the size given and points at `longest`, both of which the
+        // call alone reads; what the requests point at is `kept`.
         check(unsafe {
             let (wait, size) = (&raw const wait, size_of::<Wait>());
             let number = libc::SYS_io_uring_enter;

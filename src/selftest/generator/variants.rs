@@ -152,7 +152,8 @@ fn own_header(ledger: &mut Ledger) -> anyhow::Result<()> {
     const PROTOCOL: u8 = 253;
     let (here, there) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2));
     let open = |number: i32, address: Ipv4Addr| -> anyhow::Result<Socket> {
-        let fd = sys::socket(libc::AF_INET, libc::SOCK_RAW, number)?;
+        let fd = sys::socket(libc::AF_INET, libc::SOCK_RAW, number)
+            .map_err(|error| unsupported("raw sockets", error))?;
         sys::bind(fd.as_fd(), &SocketAddr::from((address, 0)).into())?;
         Ok(Socket::new(fd, Protocol::Raw))
     };
