@@ -14,8 +14,10 @@
 mod variants;
 mod work;
 
-use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
+use libbpf_rs::libbpf_sys;
 use variants::{VARIANTS, Variant};
 use work::{KINDS, NAMES, Work};
 
@@ -86,9 +88,7 @@ fn print(title: &str, digits: usize, line: impl Fn(usize) -> Option<[f64; KINDS]
 
 /// The kernel's own statistics, taken apart since they cost time themselves.
 fn run_times(work: &mut Work, pairs: u32) {
-    const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-    let before = fs::read_to_string(SWITCH).expect("the kernel keeps BPF statistics");
-    fs::write(SWITCH, "1").expect("root may switch them on");
+    let _kept = keep_statistics();
     println!("run time of a program per event [ns]; an empty one has the clock's");
     // The last of the empty ones has all of them.
     for (name, variant) in &VARIANTS[VARIANTS.len() - 3..] {
@@ -118,5 +118,18 @@ fn run_times(work: &mut Work, pairs: u32) {
             println!("  {program}");
         }
     }
-    fs::write(SWITCH, before.trim()).expect("root may switch them back");
+}
+
+/// Makes the kernel keep statistics as long as the descriptor is open, which ends
+/// with this process, however it ends; the sysctl would stay set.
+fn keep_statistics() -> OwnedFd {
+    // SAFETY: the call takes a number and returns a descriptor or a negative error.
+    let descriptor = unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) };
+    assert!(
+        descriptor >= 0,
+        "the kernel keeps no BPF statistics: {}",
+        io::Error::from_raw_os_error(-descriptor)
+    );
+    // SAFETY: the descriptor is new, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

@@ -97,20 +97,7 @@ fn examine(to: &mut impl Write, verbose: bool) -> io::Result<ExitCode> {
     }
 
     wire(to)?;
-    let mut usable = false;
-    if capable && btf {
-        let residual = probe(to, Plan::Residual, "engine syscall", verbose)?;
-        usable |= residual;
-        for (plan, what) in [
-            (Plan::Functions, "engine syscall, with socket functions"),
-            (Plan::EnterExit, "engine syscall, entry and exit only"),
-        ] {
-            if !usable {
-                usable = probe(to, plan, what, verbose)?;
-            }
-        }
-        probe(to, Plan::Socket, "engine socket", verbose)?;
-    }
+    let usable = capable && btf && engines(to, verbose)?;
     if usable {
         writeln!(to, "netmon can run: `netmon`")?;
         Ok(ExitCode::SUCCESS)
@@ -151,37 +138,93 @@ fn wire(to: &mut impl Write) -> io::Result<()> {
     say(to, Verdict::Good, what, &text)
 }
 
+/// The plans of the default engine, the best first.
+const SYSCALL: [(Plan, &str); 3] = [
+    (Plan::Residual, "engine syscall"),
+    (Plan::Functions, "engine syscall, with socket functions"),
+    (Plan::EnterExit, "engine syscall, entry and exit only"),
+];
+
+/// Both engines; whether the default one can run, for which one plan is enough.
+fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
+    let mut hindered = Vec::new();
+    let mut usable = None;
+    for (plan, what) in SYSCALL {
+        match probe(plan, verbose) {
+            Ok(()) => {
+                usable = Some((plan, what));
+                break;
+            }
+            Err(hindrance) => hindered.push((what, hindrance)),
+        }
+    }
+    for (what, hindrance) in &hindered {
+        hindrance.say(to, what, usable.is_some())?;
+    }
+    if let Some((plan, what)) = usable {
+        good(to, plan, what)?;
+    }
+    let what = "engine socket";
+    match probe(Plan::Socket, verbose) {
+        Ok(()) => good(to, Plan::Socket, what)?,
+        // The default one does without it.
+        Err(hindrance) => hindrance.say(to, what, true)?,
+    }
+    Ok(usable.is_some())
+}
+
+/// A plan that loads, and what it does not see.
+fn good(to: &mut impl Write, plan: Plan, what: &str) -> io::Result<()> {
+    let engine = plan.engine();
+    say(to, Verdict::Good, what, engine.method)?;
+    for blind in engine.blind_spots {
+        writeln!(to, "       not counted or not known: {blind}")?;
+    }
+    Ok(())
+}
+
+/// Why a plan does not load.
+struct Hindrance {
+    text: String,
+    /// What libbpf and the verifier said, if that is wanted.
+    lines: Vec<String>,
+    lacks_tracepoints: bool,
+}
+
+impl Hindrance {
+    fn say(&self, to: &mut impl Write, what: &str, dispensable: bool) -> io::Result<()> {
+        // Who has no such tracepoints has nothing to mend.
+        let verdict = if dispensable || self.lacks_tracepoints {
+            Verdict::Note
+        } else {
+            Verdict::Bad
+        };
+        say(to, verdict, what, &self.text)?;
+        for line in &self.lines {
+            writeln!(to, "       {line}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Loads and attaches one plan, and lets it go again.
-fn probe(to: &mut impl Write, plan: Plan, what: &str, verbose: bool) -> io::Result<bool> {
+fn probe(plan: Plan, verbose: bool) -> std::result::Result<(), Hindrance> {
     let settings = Settings {
         plans: vec![plan],
         max_flows: 1024,
         pin: None,
     };
     match Accounting::open(&settings) {
-        Ok(accounting) => {
-            let engine = accounting.engine;
-            say(to, Verdict::Good, what, engine.method)?;
-            for blind in engine.blind_spots {
-                writeln!(to, "       not counted or not known: {blind}")?;
-            }
-            Ok(true)
-        }
-        Err(error) => {
-            // Entry and exit alone are enough, and so is one engine.
-            let verdict = if plan == Plan::Socket || libbpf_log::lacks_tracepoints() {
-                Verdict::Note
+        Ok(_) => Ok(()),
+        Err(error) => Err(Hindrance {
+            text: format!("{error:#}"),
+            lines: if verbose {
+                libbpf_log::last_lines(VERBOSE_LINES)
             } else {
-                Verdict::Bad
-            };
-            say(to, verdict, what, &format!("{error:#}"))?;
-            if verbose {
-                for line in libbpf_log::last_lines(VERBOSE_LINES) {
-                    writeln!(to, "       {line}")?;
-                }
-            }
-            Ok(false)
-        }
+                Vec::new()
+            },
+            lacks_tracepoints: libbpf_log::lacks_tracepoints(),
+        }),
     }
 }
 

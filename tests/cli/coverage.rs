@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use libtest_mimic::Trial;
@@ -20,7 +20,7 @@ use netmon::collect::interfaces::Interfaces;
 use serde_json::Value;
 
 use crate::contract::{check_line, check_run, last, part};
-use crate::netmon::{BINARY, Live, run, shell, shell_with_mounts};
+use crate::netmon::{BINARY, Live, PATIENCE, run, shell, shell_with_mounts};
 use crate::trial::{Impossible, root};
 
 pub fn trials() -> Vec<Trial> {
@@ -271,10 +271,15 @@ fn forwarded() -> anyhow::Result<()> {
 fn come_and_go() -> anyhow::Result<()> {
     let (a, b) = two()?;
     let mut live = a.netmon(&[])?;
-    let mut await_names = |names: &[&str]| loop {
-        let record = check_line(&live.line()?)?;
-        if record["coverage"]["interfaces"] == serde_json::json!(names) {
-            return anyhow::Ok(record["coverage"].clone());
+    let mut await_names = |names: &[&str]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let record = check_line(&live.line()?)?;
+            let coverage = &record["coverage"];
+            if coverage["interfaces"] == serde_json::json!(names) {
+                return anyhow::Ok(coverage.clone());
+            }
+            ensure!(Instant::now() < deadline, "not {names:?}: {coverage}");
         }
     };
     await_names(&["a0"])?;
@@ -284,11 +289,13 @@ fn come_and_go() -> anyhow::Result<()> {
     stream(&mut near, &mut far, 10_000, 100)?;
     // Until a reading has it: what moves between the last one and the end of an
     // interface nobody can know.
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let coverage = await_names(&["a0", "a1"])?;
         if part(&coverage, "wire", "tx") > 1_000_000 {
             break;
         }
+        ensure!(Instant::now() < deadline, "nothing moved: {coverage}");
     }
     a.sh("ip link delete a1")?;
     await_names(&["a0"])?;

@@ -55,7 +55,7 @@ fn thousands_a_second() -> anyhow::Result<()> {
         let rate = (BATCHES * BATCH) as f64 / start.elapsed().as_secs_f64();
         live.line()?;
         peaks.push(peak(live.pid())?);
-        println!("{rate:.0} connections a second, peaks {peaks:?}");
+        println!("{rate:.0} connections opened and closed per second, peaks {peaks:?}");
     }
     ensure!(peaks[2] - peaks[1] <= SLACK, "memory grows: {peaks:?}");
     check(live, &load, &report, 3 * BATCHES * BATCH)?;
@@ -70,7 +70,7 @@ fn as_fast_as_it_goes() -> anyhow::Result<()> {
     let connections = 40_000;
     let report = load.stage(connections)?;
     let rate = connections as f64 / report.took.as_secs_f64();
-    println!("{rate:.0} connections a second");
+    println!("{rate:.0} connections opened and closed per second");
     live.line()?;
     check(live, &load, &report, connections)?;
     load.reap()

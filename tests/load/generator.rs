@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::BindToDevice;
 
 use crate::peers;
 use crate::traffic::{Moved, count};
@@ -157,6 +159,9 @@ fn live(size: usize) -> anyhow::Result<()> {
 fn churn() -> anyhow::Result<()> {
     let listeners = (0..THREADS).map(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)));
     let listeners = listeners.collect::<io::Result<Vec<TcpListener>>>()?;
+    for listener in &listeners {
+        stay_on_loopback(listener)?;
+    }
     let mut opened = 0;
     stages(|connections, ledger| {
         let each = opened..opened + connections / THREADS;
@@ -200,6 +205,11 @@ fn open_and_close(
         add(&mut sum, &pair.far.1);
     }
     Ok(sum)
+}
+
+/// Nothing from the network reaches a socket for all the many loopback addresses.
+pub fn stay_on_loopback(socket: &impl AsFd) -> anyhow::Result<()> {
+    setsockopt(socket, BindToDevice, &"lo".into()).context("binding to the loopback")
 }
 
 /// The connection will end by a reset, not by the exchange of two FINs.

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 
 use anyhow::bail;
 
-use crate::generator::stages;
+use crate::generator::{stages, stay_on_loopback};
 use crate::traffic::{LOST, count};
 
 /// Datagrams on their way at a time: fewer than any socket's queue holds.
@@ -19,6 +19,7 @@ const BATCH: u32 = 16;
 pub fn peers() -> anyhow::Result<()> {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let client = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    stay_on_loopback(&client)?;
     for socket in [&server, &client] {
         socket.set_read_timeout(Some(LOST))?;
     }
