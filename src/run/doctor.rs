@@ -13,6 +13,7 @@ use crate::cli::Doctor;
 use crate::collect::accounting::{Accounting, Plan, Settings};
 use crate::collect::interfaces::Interfaces;
 use crate::collect::{capability, libbpf_log};
+use crate::model::snapshot::Engine;
 use crate::model::wire::Wire;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,8 +152,8 @@ fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
     let mut usable = None;
     for (plan, what) in SYSCALL {
         match probe(plan, verbose) {
-            Ok(()) => {
-                usable = Some((plan, what));
+            Ok(engine) => {
+                usable = Some((engine, what));
                 break;
             }
             Err(hindrance) => hindered.push((what, hindrance)),
@@ -161,12 +162,12 @@ fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
     for (what, hindrance) in &hindered {
         hindrance.say(to, what, usable.is_some())?;
     }
-    if let Some((plan, what)) = usable {
-        good(to, plan, what)?;
+    if let Some((engine, what)) = &usable {
+        good(to, engine, what)?;
     }
     let what = "engine socket";
     match probe(Plan::Socket, verbose) {
-        Ok(()) => good(to, Plan::Socket, what)?,
+        Ok(engine) => good(to, &engine, what)?,
         // The default one does without it.
         Err(hindrance) => hindrance.say(to, what, true)?,
     }
@@ -174,8 +175,7 @@ fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
 }
 
 /// A plan that loads, and what it does not see.
-fn good(to: &mut impl Write, plan: Plan, what: &str) -> io::Result<()> {
-    let engine = plan.engine();
+fn good(to: &mut impl Write, engine: &Engine, what: &str) -> io::Result<()> {
     say(to, Verdict::Good, what, engine.method)?;
     for blind in engine.blind_spots {
         writeln!(to, "       not counted or not known: {blind}")?;
@@ -207,15 +207,15 @@ impl Hindrance {
     }
 }
 
-/// Loads and attaches one plan, and lets it go again.
-fn probe(plan: Plan, verbose: bool) -> std::result::Result<(), Hindrance> {
+/// Loads and attaches one plan, and lets it go again; what it sees and does not.
+fn probe(plan: Plan, verbose: bool) -> std::result::Result<Engine, Hindrance> {
     let settings = Settings {
         plans: vec![plan],
         max_flows: 1024,
         pin: None,
     };
     match Accounting::open(&settings) {
-        Ok(_) => Ok(()),
+        Ok(accounting) => Ok(accounting.engine),
         Err(error) => Err(Hindrance {
             text: format!("{error:#}"),
             lines: if verbose {

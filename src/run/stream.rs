@@ -34,15 +34,12 @@ pub fn run(options: &cli::Stream) -> Result<ExitCode> {
     let wanted = settings.plans.first().copied();
     let mut sampler = Sampler::start(settings)?;
     // The screen says it in its header; the record has no field for it.
-    if let Some(wanted) = wanted
-        && wanted != sampler.plan()
-    {
-        let engine = sampler.plan().engine();
+    let engine = sampler.accounting().engine;
+    if wanted.is_some_and(|wanted| wanted.engine() != engine) {
         eprintln!(
-            "netmon: counting by {} instead of {} (`netmon doctor` says why); not counted or not \
+            "netmon: counting by {} (`netmon doctor` says more); not counted or not \
              known: {}",
             engine.method,
-            wanted.engine().method,
             engine.blind_spots.join(", ")
         );
     }

@@ -77,7 +77,7 @@ pub fn run(options: &Selftest) -> Result<ExitCode> {
     let paths = rows::paths(&cases, options.verbose);
     let mut watch = Watch::start(plans(options.engine), MAX_FLOWS)?;
     let mut report = Report {
-        engine: watch.plan.engine(),
+        engine: watch.last.engine,
         rows: Vec::new(),
         missed_events: 0,
         noisy_readings: 0,
