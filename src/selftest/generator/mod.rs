@@ -256,6 +256,9 @@ fn run(name: &str, arguments: &[String]) -> anyhow::Result<()> {
 /// Runs every case by itself and compares what was sent with what was received.
 fn check() -> anyhow::Result<()> {
     for case in cases() {
+        // A deadline for each: all of them may take longer on a slow machine.
+        // SAFETY: takes an integer only.
+        unsafe { libc::alarm(DEADLINE_SECONDS) };
         let mut ledger = Ledger::default();
         let outcome = case.run(&mut ledger);
         let (sent, received) = (
