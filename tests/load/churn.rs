@@ -57,7 +57,8 @@ fn thousands_a_second() -> anyhow::Result<()> {
         peaks.push(peak(live.pid())?);
         println!("{rate:.0} connections opened and closed per second, peaks {peaks:?}");
     }
-    ensure!(peaks[2] - peaks[1] <= SLACK, "memory grows: {peaks:?}");
+    let grown = peaks[2].saturating_sub(peaks[1]);
+    ensure!(grown <= SLACK, "memory grows: {peaks:?}");
     check(live, &load, &report, 3 * BATCHES * BATCH)?;
     load.reap()
 }
@@ -108,8 +109,10 @@ pub fn check_closed(run: &Run, pid: u32, connections: usize) -> anyhow::Result<(
         "{open} were never closed: {loss:?}"
     );
     let ends = 2 * connections as u64;
+    let rows = open + closed;
+    ensure!(rows <= ends, "{rows} rows of {ends} ends: {loss:?}");
     // An end without a row has lost its bytes, and an end is at least so many.
-    let unseen = ends - (open + closed);
+    let unseen = ends - rows;
     let least = unseen * (QUESTION + ANSWER) as u64;
     ensure!(
         least <= loss.untracked_flow_bytes,

@@ -6,7 +6,9 @@ use anyhow::{Context, ensure};
 
 use crate::trial::Impossible;
 
-/// Most memory that a process ever had resident, in bytes.
+/// Most memory that a process ever had resident, in bytes. A later answer may be a
+/// little less than an earlier one: the kernel sums its per-CPU counters roughly
+/// (`get_mm_counter` in `include/linux/mm.h`, Linux 6.18).
 pub fn peak(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
