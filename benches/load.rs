@@ -93,6 +93,7 @@ impl Monitor {
         let mut command = Command::new(env!("CARGO_BIN_EXE_netmon"));
         command
             .args(["--max-flows", &max_flows.to_string()])
+            .env("NETMON_CONFIG", "none")
             .env("TERM", "xterm-256color")
             .env("LC_ALL", "C.UTF-8")
             .stdin(theirs.try_clone().expect("a descriptor"))

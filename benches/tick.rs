@@ -32,11 +32,7 @@ fn settings() -> Settings {
         max_listed_ended: 1024,
         // Not so full that the tracker would start to empty it.
         max_flows: 16_384,
-        engine: Engine {
-            name: "syscall",
-            method: "",
-            blind_spots: &[],
-        },
+        engine: Arc::new(Engine::new("syscall", "", &[])),
         boot: Duration::ZERO,
     }
 }

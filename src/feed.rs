@@ -1,13 +1,14 @@
 //! The one-slot channel between the sampler and whoever shows snapshots.
 //!
 //! The latest snapshot wins, so a slow reader never holds the sampler. The only
-//! thing that goes the other way is the interval a person chose and the wish to
-//! stop. Knows nothing of what a snapshot holds.
+//! things that go the other way are the interval and the judgement a person chose and
+//! the wish to stop. Knows nothing of what a snapshot holds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::anomaly::Judgement;
 use crate::model::snapshot::Snapshot;
 
 #[derive(Default)]
@@ -15,6 +16,8 @@ struct Slot {
     latest: Option<Arc<Snapshot>>,
     /// Why the sampler ended, if it ended by itself.
     failure: Option<String>,
+    /// How to judge from the next snapshot on, until the sampler has taken it.
+    judgement: Option<Judgement>,
     stop: bool,
     ended: bool,
 }
@@ -87,6 +90,17 @@ impl Feed {
         news(&self.slot(), seen)
     }
 
+    /// What there is beyond snapshot `seen`, at the latest after `timeout`.
+    pub fn wait_newer(&self, seen: u64, timeout: Duration) -> News {
+        let (slot, _) = self
+            .changed
+            .wait_timeout_while(self.slot(), timeout, |slot| {
+                matches!(news(slot, seen), News::Nothing)
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        news(&slot, seen)
+    }
+
     /// For the sampler: sleeps until `deadline`, a stop or a change of the
     /// interval. True when it shall stop.
     pub fn sleep_until(&self, deadline: Instant) -> bool {
@@ -112,6 +126,17 @@ impl Feed {
         self.interval_ns
             .store(nanoseconds(interval), Ordering::Relaxed);
         self.changed.notify_all();
+    }
+
+    /// For the sampler: how it shall judge from now on, if that was changed since it
+    /// last asked.
+    pub fn take_judgement(&self) -> Option<Judgement> {
+        self.slot().judgement.take()
+    }
+
+    /// Changes what flows are judged by from the next reading on.
+    pub fn set_judgement(&self, judgement: Judgement) {
+        self.slot().judgement = Some(judgement);
     }
 }
 

@@ -8,8 +8,10 @@
 //!  kernel (bpf/)            collect                model                      sinks
 //!  tp_btf programs ──► traffic_map      ─┐
 //!                      pid_stats         ├─► Drain::poll      ─► Sample ─► Tracker::tick ─► Arc<Snapshot> ─┬─► tui
-//!                      protocol_totals  ─┘                                   │                            └─► sink::stream
-//!                      anomaly_map   ◄───────── smoothed rates, removals ────┘
+//!                      protocol_totals  ─┘                                   │                            ├─► sink::stream
+//!                      anomaly_map   ◄───────── smoothed rates, removals ────┘                            ├─► model::ledger ─► sink::history
+//!  another netmon's serve ─► collect::remote ───────────────────────────────► Arc<Snapshot> ─► tui        ├─► sink::http, sink::dashboard
+//!                                                                                                        └─► sink::metrics ─► sink::otlp
 //! ```
 //!
 //! * [`collect`] touches the kernel and `/proc`, and computes nothing.
@@ -18,6 +20,8 @@
 //!   each other nor where the numbers came from.
 //! * [`sampler`] is one step of that path, [`feed`] the slot between the thread
 //!   that takes steps and the one that shows them.
+//! * What must not miss a snapshot (the ledger, the metrics) sees each one in the
+//!   sampler's thread; whoever can do with the latest reads the [`feed`].
 //! * [`selftest`] moves bytes of its own and compares what that path made of them.
 //! * [`run`] is the only place that wires them together.
 

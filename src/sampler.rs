@@ -13,6 +13,7 @@ use crate::collect::accounting::{self, Accounting, Plan};
 use crate::collect::clock;
 use crate::collect::drain::Drain;
 use crate::collect::interfaces::Interfaces;
+use crate::model::anomaly::Judgement;
 use crate::model::sample::{Moment, Sample};
 use crate::model::snapshot::Snapshot;
 use crate::model::tracker::{self, Tracker};
@@ -81,7 +82,7 @@ impl Sampler {
                 linger: settings.linger,
                 max_listed_ended: settings.max_listed_ended,
                 max_flows: settings.max_flows as usize,
-                engine: accounting.engine,
+                engine: Arc::clone(&accounting.engine),
                 boot: clock::boot_wall(),
             },
             clock::now(),
@@ -159,6 +160,11 @@ impl Sampler {
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
         self.tracker.set_interval(interval);
+    }
+
+    /// Judges otherwise from the next step on.
+    pub fn set_judgement(&mut self, judgement: Judgement) {
+        self.tracker.set_judgement(judgement);
     }
 
     /// How it counts.

@@ -7,6 +7,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -58,7 +59,7 @@ pub struct Accounting {
     /// The plan that loaded.
     pub plan: Plan,
     /// What it can and cannot see here.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     /// Their maps.
     pub maps: Maps,
     links: Vec<Link>,
@@ -213,11 +214,11 @@ fn load(plan: Plan, settings: &Settings, with_ring: bool) -> Result<Accounting> 
     let (links, programs) = attach(&skeleton)?;
     Ok(Accounting {
         plan,
-        engine: if with_ring {
+        engine: Arc::new(if with_ring {
             plan.engine()
         } else {
             plan.engine_without_ring()
-        },
+        }),
         maps,
         links,
         programs,

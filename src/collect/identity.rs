@@ -99,6 +99,7 @@ impl Identities {
         Identity {
             name,
             command,
+            executable: alive.then(|| executable(&directory)).flatten(),
             uid: seen.uid,
             user: self.user(seen.uid),
             unit: cgroup.as_deref().and_then(cgroup::unit),
@@ -188,6 +189,14 @@ fn command(directory: &Path) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// The path of the program, which the kernel marks if the file was removed.
+fn executable(directory: &Path) -> Option<String> {
+    let path = fs::read_link(directory.join("exe")).ok()?;
+    let path = path.to_string_lossy();
+    let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
+    Some(path.to_owned())
+}
+
 /// The unified hierarchy's line of `/proc/PID/cgroup`: `0::/path`.
 fn cgroup_of(directory: &Path) -> Option<String> {
     let text = fs::read_to_string(directory.join("cgroup")).ok()?;
@@ -272,6 +281,8 @@ mod tests {
         assert_eq!(identity.name, comm.trim_end());
         assert!(identity.command.contains("netmon"), "{}", identity.command);
         assert_eq!(identity.user, "root");
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(identity.executable.as_deref(), program.to_str());
         assert!(Arc::ptr_eq(&identity, &identities.of(&seen)));
     }
 
@@ -292,6 +303,24 @@ mod tests {
         let identity = Identities::new().of(&seen);
         assert_eq!(identity.name, "short");
         assert_eq!(identity.command, "-");
+        assert_eq!(identity.executable, None);
         assert_eq!(identity.user, "12345678");
+    }
+
+    #[test]
+    fn a_program_that_was_removed_keeps_its_path() {
+        let directory = std::env::temp_dir().join(format!("netmon-exe-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        for target in [
+            "/opt/some where/program",
+            "/opt/some where/program (deleted)",
+        ] {
+            std::os::unix::fs::symlink(target, directory.join("exe")).unwrap();
+            let path = executable(&directory);
+            fs::remove_file(directory.join("exe")).unwrap();
+            assert_eq!(path.as_deref(), Some("/opt/some where/program"));
+        }
+        assert_eq!(executable(&directory), None);
+        fs::remove_dir(&directory).unwrap();
     }
 }

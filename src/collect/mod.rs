@@ -13,6 +13,7 @@ pub mod interfaces;
 pub mod libbpf_log;
 mod plan;
 mod preemption;
+pub mod remote;
 pub mod rtnetlink;
 mod skeleton;
 pub mod wire;

@@ -31,77 +31,76 @@ impl Plan {
     /// What screens and records say of this plan.
     pub fn engine(self) -> Engine {
         match self {
-            Plan::Residual => Engine {
-                name: "syscall",
-                method: "socket layer + rest of syscalls",
-                blind_spots: &[
+            Plan::Residual => Engine::new(
+                "syscall",
+                "socket layer + rest of syscalls",
+                &[
                     "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
                     "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
-            },
-            Plan::Functions => Engine {
-                name: "syscall",
-                method: "syscall entry and exit + socket functions",
-                blind_spots: &[
+            ),
+            Plan::Functions => Engine::new(
+                "syscall",
+                "syscall entry and exit + socket functions",
+                &[
                     "AF_PACKET receive rings and AF_XDP",
                     "io_uring zero-copy receive from TCP",
                     "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
                     "vsock of io_uring and 32-bit processes",
                     "peers of unconnected datagrams of io_uring and 32-bit processes",
                 ],
-            },
-            Plan::EnterExit => Engine {
-                name: "syscall",
-                method: "syscall entry and exit",
-                blind_spots: &[
+            ),
+            Plan::EnterExit => Engine::new(
+                "syscall",
+                "syscall entry and exit",
+                &[
                     "io_uring requests of many completions, or of none",
                     "io_submit",
                     "32-bit processes",
                     "traffic of kernel threads",
                     "AF_PACKET receive rings and AF_XDP",
                 ],
-            },
-            Plan::Socket => Engine {
-                name: "socket",
-                method: "socket layer",
-                blind_spots: &[
+            ),
+            Plan::Socket => Engine::new(
+                "socket",
+                "socket layer",
+                &[
                     "peers of unconnected datagrams",
                     "splice and zero-copy receive from TCP",
                     "AF_PACKET receive rings and AF_XDP",
                 ],
-            },
+            ),
         }
     }
 
     /// The same where the kernel refuses the programs for splice of io_uring.
     pub(super) fn engine_without_ring(self) -> Engine {
-        Engine {
-            blind_spots: match self {
-                Plan::Residual => &[
-                    "AF_PACKET receive rings and AF_XDP",
-                    "io_uring splice and zero-copy receive from TCP",
-                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
-                    "peers of unconnected datagrams of io_uring and 32-bit processes",
-                ],
-                Plan::Functions => &[
-                    "AF_PACKET receive rings and AF_XDP",
-                    "io_uring splice and zero-copy receive from TCP",
-                    "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
-                    "vsock of io_uring and 32-bit processes",
-                    "peers of unconnected datagrams of io_uring and 32-bit processes",
-                ],
-                Plan::EnterExit => &[
-                    "io_uring and io_submit",
-                    "32-bit processes",
-                    "traffic of kernel threads",
-                    "AF_PACKET receive rings and AF_XDP",
-                ],
-                Plan::Socket => self.engine().blind_spots,
-            },
-            ..self.engine()
-        }
+        let engine = self.engine();
+        let blind_spots: &[&str] = match self {
+            Plan::Residual => &[
+                "AF_PACKET receive rings and AF_XDP",
+                "io_uring splice and zero-copy receive from TCP",
+                "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
+                "peers of unconnected datagrams of io_uring and 32-bit processes",
+            ],
+            Plan::Functions => &[
+                "AF_PACKET receive rings and AF_XDP",
+                "io_uring splice and zero-copy receive from TCP",
+                "splice and zero-copy receive from TCP by 32-bit processes and the kernel itself",
+                "vsock of io_uring and 32-bit processes",
+                "peers of unconnected datagrams of io_uring and 32-bit processes",
+            ],
+            Plan::EnterExit => &[
+                "io_uring and io_submit",
+                "32-bit processes",
+                "traffic of kernel threads",
+                "AF_PACKET receive rings and AF_XDP",
+            ],
+            Plan::Socket => return engine,
+        };
+        Engine::new(&engine.name, &engine.method, blind_spots)
     }
 
     /// The sock tracepoints count.

@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use super::flow::FlowKey;
 
+/// What is judged by, as far as it can change while flows are watched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// Weight of a nominal interval in the EMA, in (0, 1].
+    pub alpha: f64,
+    /// Smoothed rates above this are anomalous, bytes/s.
+    pub threshold: f64,
+}
+
 /// One flow whose smoothed rate is above the threshold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anomaly {

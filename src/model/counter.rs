@@ -48,9 +48,12 @@ impl Counter {
     /// no time nothing has a rate: what it brought belongs to the next.
     pub fn settle(&mut self, tick: &Tick) {
         if tick.elapsed.is_zero() {
+            (self.rates.tx_bytes, self.rates.rx_bytes) = (0, 0);
             return;
         }
         let moved = std::mem::take(&mut self.delta);
+        self.rates.tx_bytes = moved.tx_bytes;
+        self.rates.rx_bytes = moved.rx_bytes;
         self.rates.tx = per_second(moved.tx_bytes, tick.elapsed);
         self.rates.rx = per_second(moved.rx_bytes, tick.elapsed);
         self.rates.smoothed = smooth(

@@ -130,15 +130,22 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
-/// As two numbers: what derives hashes the enum's tag, a length and each address
+/// As one number: what derives hashes the enum's tag, a length and each address
 /// byte by byte, for every flow at every reading.
-impl Hash for Endpoint {
+impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(match self.address {
+        state.write_u128(match self {
             Address::Ip(IpAddr::V4(address)) => address.to_bits().into(),
             Address::Ip(IpAddr::V6(address)) => address.to_bits(),
             Address::Interface(name) => u128::from_ne_bytes(name.0),
         });
+    }
+}
+
+/// As two numbers.
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address.hash(state);
         state.write_u16(self.port);
     }
 }

@@ -211,11 +211,7 @@ mod tests {
             boot: Default::default(),
             interval: Default::default(),
             nominal_interval: Default::default(),
-            engine: Engine {
-                name: "syscall",
-                method: "",
-                blind_spots: &[],
-            },
+            engine: Arc::new(Engine::new("syscall", "", &[])),
             threshold: 0.0,
             protocols: Vec::new(),
             processes: vec![

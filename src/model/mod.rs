@@ -13,6 +13,7 @@ pub mod filter;
 pub mod flow;
 mod flow_table;
 mod headers;
+pub mod ledger;
 mod needle;
 pub mod network;
 mod prefix;

@@ -26,6 +26,9 @@ pub struct Identity {
     /// Command line with single spaces between arguments, the name in brackets
     /// for a kernel thread, `-` when unknown.
     pub command: String,
+    /// Path of the program it runs, `None` when unknown and for a kernel thread. The
+    /// file may be gone or replaced.
+    pub executable: Option<String>,
     /// Effective user id.
     pub uid: u32,
     /// User name, or the number where no name is known.

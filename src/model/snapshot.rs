@@ -3,6 +3,7 @@
 //! Plain data. How it came about is the tracker's business, how it is written
 //! down the sinks'.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,25 +13,51 @@ use super::flow::{FlowKey, ProcessId, Protocol, Totals};
 use super::sample::{Identity, Moment};
 
 /// Which hooks count, and what they cannot see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     /// The name records carry: `syscall` or `socket`.
-    pub name: &'static str,
+    pub name: String,
     /// How it counts on this kernel, in a few words.
-    pub method: &'static str,
+    pub method: String,
     /// Paths this engine cannot count on this kernel; empty is best.
-    pub blind_spots: &'static [&'static str],
+    pub blind_spots: Vec<String>,
 }
 
-/// Bytes per second, both directions.
+impl Engine {
+    /// An engine of these words.
+    pub fn new(name: &str, method: &str, blind_spots: &[&str]) -> Engine {
+        Engine {
+            name: name.to_owned(),
+            method: method.to_owned(),
+            blind_spots: blind_spots.iter().copied().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Bytes of the last interval and bytes per second, both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
+    /// Sent in the last interval, bytes: the sums of these over all snapshots of a
+    /// run in which a row is listed are its totals.
+    pub tx_bytes: u64,
+    /// Received in the last interval, bytes.
+    pub rx_bytes: u64,
     /// Sent, bytes/s over the last interval.
     pub tx: f64,
     /// Received, bytes/s over the last interval.
     pub rx: f64,
     /// EMA of tx + rx, bytes/s.
     pub smoothed: f64,
+}
+
+impl AddAssign for Rates {
+    fn add_assign(&mut self, other: Rates) {
+        self.tx_bytes += other.tx_bytes;
+        self.rx_bytes += other.rx_bytes;
+        self.tx += other.tx;
+        self.rx += other.rx;
+        self.smoothed += other.smoothed;
+    }
 }
 
 /// One protocol's line.
@@ -158,8 +185,8 @@ pub struct Snapshot {
     pub interval: Duration,
     /// The interval asked for.
     pub nominal_interval: Duration,
-    /// What counted.
-    pub engine: Engine,
+    /// What counted: the same `Arc` over a run.
+    pub engine: Arc<Engine>,
     /// Anomaly threshold, bytes/s.
     pub threshold: f64,
     /// Every protocol that ever moved a byte, in the order of [`Protocol::ALL`].
@@ -188,9 +215,7 @@ impl Snapshot {
         let mut rates = Rates::default();
         for row in &self.protocols {
             totals += row.totals;
-            rates.tx += row.rates.tx;
-            rates.rx += row.rates.rx;
-            rates.smoothed += row.rates.smoothed;
+            rates += row.rates;
         }
         (totals, rates)
     }

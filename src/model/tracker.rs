@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::anomaly::{Anomaly, is_anomalous};
+use super::anomaly::{Anomaly, Judgement, is_anomalous};
 use super::counter::Counter;
 use super::coverage::Meter;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Capacity of the kernel's flow map.
     pub max_flows: usize,
     /// What counts, for the snapshots.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     /// Wall-clock time of boot since the Unix epoch.
     pub boot: Duration,
 }
@@ -136,6 +136,13 @@ impl Tracker {
         self.settings.interval = interval;
     }
 
+    /// Judges otherwise from the next tick on.
+    pub fn set_judgement(&mut self, judgement: Judgement) {
+        let Judgement { alpha, threshold } = judgement;
+        self.settings.alpha = alpha;
+        self.settings.threshold = threshold;
+    }
+
     /// What the last tick wants done in the kernel's maps.
     pub fn feedback(&self) -> Feedback<'_> {
         Feedback {
@@ -201,7 +208,7 @@ impl Tracker {
             boot: self.settings.boot,
             interval: tick.elapsed,
             nominal_interval: self.settings.interval,
-            engine: self.settings.engine,
+            engine: Arc::clone(&self.settings.engine),
             threshold: self.settings.threshold,
             protocols: self.protocol_rows(),
             aggregates: self.aggregate_rows(),
@@ -297,9 +304,7 @@ impl Tracker {
         if !self.settings.kernel_threads {
             for (_, state) in self.processes.iter().filter(|(_, s)| s.kernel_thread) {
                 kernel.0 += state.counter.totals;
-                kernel.1.tx += state.counter.rates.tx;
-                kernel.1.rx += state.counter.rates.rx;
-                kernel.1.smoothed += state.counter.rates.smoothed;
+                kernel.1 += state.counter.rates;
             }
         }
         kernel.0 += self.processes.exited_kernel;

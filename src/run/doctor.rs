@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -176,8 +177,8 @@ fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
 
 /// A plan that loads, and what it does not see.
 fn good(to: &mut impl Write, engine: &Engine, what: &str) -> io::Result<()> {
-    say(to, Verdict::Good, what, engine.method)?;
-    for blind in engine.blind_spots {
+    say(to, Verdict::Good, what, &engine.method)?;
+    for blind in &engine.blind_spots {
         writeln!(to, "       not counted or not known: {blind}")?;
     }
     Ok(())
@@ -208,14 +209,14 @@ impl Hindrance {
 }
 
 /// Loads and attaches one plan, and lets it go again; what it sees and does not.
-fn probe(plan: Plan, verbose: bool) -> std::result::Result<Engine, Hindrance> {
+fn probe(plan: Plan, verbose: bool) -> std::result::Result<Arc<Engine>, Hindrance> {
     let settings = Settings {
         plans: vec![plan],
         max_flows: 1024,
         pin: None,
     };
     match Accounting::open(&settings) {
-        Ok(accounting) => Ok(accounting.engine),
+        Ok(accounting) => Ok(Arc::clone(&accounting.engine)),
         Err(error) => Err(Hindrance {
             text: format!("{error:#}"),
             lines: if verbose {

@@ -1,8 +1,19 @@
 //! The only wiring: which command runs which parts, on which threads, and how
 //! all of it ends.
 
+mod config;
+mod connect;
 mod doctor;
+mod history;
+mod log;
+mod metering;
+mod notify;
+pub mod past;
+mod record;
+mod reload;
+mod sampling;
 mod selftest;
+mod serve;
 mod stream;
 mod top;
 
@@ -10,9 +21,8 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 
-use crate::cli::{Cli, Command, Common, EngineChoice};
+use crate::cli::{Command, EngineChoice, Monitor};
 use crate::collect::accounting::Plan;
 use crate::collect::libbpf_log;
 use crate::sampler;
@@ -23,11 +33,17 @@ const VERBOSE_LINES: usize = 30;
 /// Runs the command line; the exit code is 0, or 1 after one line on stderr
 /// (usage errors end with 2 inside the parser).
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, by_name) = match config::command_line() {
+        Ok(read) => read,
+        Err(error) => return failed(&error),
+    };
     let command = cli.command.unwrap_or(Command::Top(cli.top));
     let (result, verbose) = match command {
-        Command::Top(options) => (top::run(&options), options.verbose),
-        Command::Stream(options) => (stream::run(&options), options.common.verbose),
+        Command::Top(options) => (top::run(&options), options.common.monitor.verbose),
+        Command::Stream(options) => (stream::run(&options), options.common.monitor.verbose),
+        Command::Serve(options) => (serve::run(&options, by_name), options.monitor.verbose),
+        Command::History(options) => (history::run(&options), false),
+        Command::Config(options) => (config::run(&options, cli.config.as_deref()), false),
         Command::Doctor(options) => (doctor::run(&options), options.verbose),
         Command::Selftest(options) => (selftest::run(&options), options.verbose),
     };
@@ -39,11 +55,19 @@ pub fn main() -> ExitCode {
                     eprintln!("{line}");
                 }
             }
-            // One line, whatever the causes hold.
-            eprintln!("netmon: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::FAILURE
+            failed(&error)
         }
     }
+}
+
+/// Says why, on one line whatever the causes hold.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let prefix = log::prefix(tracing::Level::ERROR);
+    eprintln!(
+        "{prefix}netmon: {}",
+        format!("{error:#}").replace('\n', " ")
+    );
+    ExitCode::FAILURE
 }
 
 /// What came of writing to standard output: a reader that has seen enough
@@ -66,7 +90,7 @@ fn plans(engine: EngineChoice) -> Vec<Plan> {
 }
 
 /// What the shared options mean for the data path.
-fn sampler_settings(options: &Common) -> sampler::Settings {
+fn sampler_settings(options: &Monitor) -> sampler::Settings {
     sampler::Settings {
         plans: plans(options.engine),
         max_flows: options.max_flows,

@@ -27,15 +27,15 @@ use crate::sink::stream::{Format, Stream};
 pub fn run(options: &cli::Stream) -> Result<ExitCode> {
     let common = &options.common;
     // Before loading, so that a signal at any time ends in order.
-    let feed = Arc::new(Feed::new(common.interval));
+    let feed = Arc::new(Feed::new(common.monitor.interval));
     stop_on_signals(Arc::clone(&feed))?;
 
-    let settings = sampler_settings(common);
+    let settings = sampler_settings(&common.monitor);
     let wanted = settings.plans.first().copied();
     let mut sampler = Sampler::start(settings)?;
     // The screen says it in its header; the record has no field for it.
-    let engine = sampler.accounting().engine;
-    if wanted.is_some_and(|wanted| wanted.engine() != engine) {
+    let engine = Arc::clone(&sampler.accounting().engine);
+    if wanted.is_some_and(|wanted| wanted.engine() != *engine) {
         eprintln!(
             "netmon: counting by {} (`netmon doctor` says more); not counted or not \
              known: {}",

@@ -1,113 +1,109 @@
-//! `netmon top`: the sampler on its own thread, the screen on the main one.
+//! `netmon top`: the sampler on its own thread, the screen on the main one; the stored
+//! past beside them, and its writer if it is to go on.
 
 use std::io::{IsTerminal, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
-use super::sampler_settings;
-use crate::cli::Common;
+use super::past::StoredPast;
+use super::sampling::{Sampling, Tap};
+use super::{connect, record, sampler_settings};
+use crate::cli::{DEFAULT_DB, Top};
 use crate::feed::Feed;
+use crate::model::snapshot::Snapshot;
 use crate::sampler::{Sampler, Settings};
-use crate::tui;
+use crate::sink::health::Health;
+use crate::sink::history::retention::Retention;
+use crate::sink::history::writer::{self, Writer};
+use crate::tui::past::Past;
+use crate::tui::{self, Sources, Trouble};
 
-/// The first reading comes early, so that the first rows do.
-const FIRST: Duration = Duration::from_millis(100);
 /// How long a person can see a process or flow that has ended.
 const LINGER: Duration = Duration::from_secs(3);
 /// Most ended rows on the screen.
 const MAX_LISTED_ENDED: usize = 1024;
 
 /// Shows the screen until a person quits, a signal comes or the sampler fails.
-pub fn run(options: &Common) -> Result<ExitCode> {
+pub fn run(options: &Top) -> Result<ExitCode> {
     if !stdout().is_terminal() {
         bail!(
             "standard output is not a terminal; use `netmon stream` for output that a program or \
              a file takes"
         );
     }
+    if let Some(url) = &options.connect {
+        return connect::run(url, options);
+    }
+    // What can be refused is refused before anything counts.
+    let mut sources = Sources::default();
+    let mut taps: Vec<Tap> = Vec::new();
+    let mut writer = None;
+    let file = options.db.as_deref();
+    let file = file.or(options.record.then_some(Path::new(DEFAULT_DB)));
+    if let (Some(file), true) = (file, options.record) {
+        let health = Arc::new(Health::default());
+        let (writes, tap) = record::start(kept(file), Arc::clone(&health))?;
+        writer = Some(writes);
+        taps.push(tap);
+        sources.trouble = Some(trouble(health));
+    }
+    if let Some(file) = file {
+        let past = StoredPast::open(file).with_context(|| format!("--db {}", file.display()))?;
+        sources.past = Some(Box::new(Kept(past)));
+    }
+
+    let common = &options.common;
     let sampler = Sampler::start(Settings {
         linger: LINGER,
         max_listed_ended: MAX_LISTED_ENDED,
-        ..sampler_settings(options)
+        ..sampler_settings(&common.monitor)
     })?;
-    let feed = Arc::new(Feed::new(options.interval));
-    let worker = thread::Builder::new()
-        .name("sampler".to_owned())
-        .spawn({
-            let feed = Arc::clone(&feed);
-            move || sample(sampler, &feed)
-        })
-        .context("could not start a thread")?;
-
-    let worker = Worker {
-        feed: &feed,
-        thread: Some(worker),
-    };
+    let feed = Arc::new(Feed::new(common.monitor.interval));
+    let sampling = Sampling::start(sampler, Arc::clone(&feed), taps)?;
     let shown = tui::run(
         &feed,
-        tui::Options::from_environment(options.filter.filter()),
+        tui::Options::from_environment(common.filter.filter()),
+        sources,
     );
-    worker.end()?;
+    let sampled = sampling.end();
+    // Writes what the last reading brought, too.
+    let written = writer.map_or(Ok(()), Writer::end);
+    sampled?;
+    written?;
     shown?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The sampler's thread; whatever becomes of the screen, it ends in order, so
-/// that nothing stays attached or pinned.
-struct Worker<'a> {
-    feed: &'a Feed,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Worker<'_> {
-    fn end(mut self) -> Result<()> {
-        self.feed.stop();
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(_)) => Err(anyhow!("the sampler panicked")),
-            _ => Ok(()),
-        }
+/// What is usual, in that file.
+fn kept(file: &Path) -> writer::Settings {
+    writer::Settings {
+        file: file.to_owned(),
+        retention: Retention::default(),
     }
 }
 
-impl Drop for Worker<'_> {
-    fn drop(&mut self) {
-        self.feed.stop();
-        if let Some(thread) = self.thread.take() {
-            // Already unwinding: what it says has been printed.
-            let _ = thread.join();
-        }
-    }
+/// What hinders the writer, for the screen: the part's name is of no use there.
+fn trouble(health: Arc<Health>) -> Trouble {
+    Box::new(move || {
+        let text = health.text();
+        let line = text.lines().next()?;
+        line.strip_prefix("DEGRADED ").map(str::to_owned)
+    })
 }
 
-/// Steps once per interval and publishes, until asked to stop.
-fn sample(mut sampler: Sampler, feed: &Feed) {
-    let mut last = Instant::now();
-    let mut due = last + FIRST.min(feed.interval());
-    loop {
-        if feed.sleep_until(due) {
-            feed.end(None);
-            return;
-        }
-        let now = Instant::now();
-        let interval = feed.interval();
-        sampler.set_interval(interval);
-        if now < due {
-            // Woken by a change of the interval, which counts from the last reading.
-            due = last + interval;
-            continue;
-        }
-        last = now;
-        due = now + interval;
-        match sampler.step() {
-            Ok(snapshot) => feed.publish(snapshot),
-            Err(error) => {
-                feed.end(Some(format!("{error:#}")));
-                return;
-            }
-        }
+/// The stored past, as the screen steps through it.
+struct Kept(StoredPast);
+
+impl Past for Kept {
+    fn before(&mut self, wall: Duration) -> Result<Option<Arc<Snapshot>>> {
+        self.0.before(wall)
+    }
+
+    fn after(&mut self, wall: Duration) -> Result<Option<Arc<Snapshot>>> {
+        self.0.after(wall)
     }
 }

@@ -230,7 +230,7 @@ mod tests {
             boot: Duration::ZERO,
             interval: Duration::ZERO,
             nominal_interval: Duration::ZERO,
-            engine: Plan::Residual.engine(),
+            engine: Plan::Residual.engine().into(),
             threshold: 0.0,
             protocols: Vec::new(),
             processes: Vec::new(),

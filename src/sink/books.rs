@@ -15,6 +15,8 @@ use crate::model::snapshot::{ProtocolRow, Rates, Snapshot};
 pub struct Books {
     said: [Totals; Protocol::COUNT],
     read: [Totals; Protocol::COUNT],
+    /// When that was, by the monotonic clock; `None` before the first record.
+    at: Option<Duration>,
 }
 
 /// One of the four counts of a [`Totals`].
@@ -57,24 +59,32 @@ impl Books {
         }
         let earlier = std::mem::replace(&mut self.said, said);
         self.read = read;
+        let at = snapshot.at.monotonic;
+        // A snapshot that this reader missed makes its interval the longer.
+        let interval = match self.at.replace(at) {
+            Some(before) => at.saturating_sub(before).max(snapshot.interval),
+            None => snapshot.interval,
+        };
         let rows = Protocol::ALL.into_iter().zip(said).zip(earlier);
         rows.filter(|((_, totals), _)| !totals.is_zero())
             .map(|((protocol, totals), earlier)| ProtocolRow {
                 protocol,
                 totals,
-                rates: rates(totals.since(&earlier), snapshot, protocol),
+                rates: rates(totals.since(&earlier), interval, snapshot, protocol),
             })
             .collect()
     }
 }
 
-fn rates(moved: Totals, snapshot: &Snapshot, protocol: Protocol) -> Rates {
-    let per_second = |bytes: u64| match snapshot.interval {
+fn rates(moved: Totals, interval: Duration, snapshot: &Snapshot, protocol: Protocol) -> Rates {
+    let per_second = |bytes: u64| match interval {
         Duration::ZERO => 0.0,
         interval => bytes as f64 / interval.as_secs_f64(),
     };
     let row = snapshot.protocols.iter().find(|r| r.protocol == protocol);
     Rates {
+        tx_bytes: moved.tx_bytes,
+        rx_bytes: moved.rx_bytes,
         tx: per_second(moved.tx_bytes),
         rx: per_second(moved.rx_bytes),
         smoothed: row.map_or(0.0, |row| row.rates.smoothed),

@@ -24,7 +24,7 @@ pub struct Record<'a> {
     sequence: u64,
     time: String,
     interval_seconds: f64,
-    engine: &'static str,
+    engine: &'a str,
     protocols: Vec<ProtocolRecord>,
     processes: Vec<ProcessRecord<'a>>,
     flows: Vec<FlowRecord<'a>>,
@@ -82,7 +82,7 @@ struct FlowRecord<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct AnomalyRecord<'a> {
+pub(super) struct AnomalyRecord<'a> {
     kind: &'static str,
     pid: u32,
     name: &'a str,
@@ -95,7 +95,7 @@ struct AnomalyRecord<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct LossRecord {
+pub(super) struct LossRecord {
     untracked_flow_bytes: u64,
     missed_events: u64,
     unknown_peer_bytes: u64,
@@ -103,7 +103,7 @@ struct LossRecord {
 
 /// All in bytes or packets. Bytes are cumulative, estimates made anew each time.
 #[derive(Debug, Serialize)]
-struct CoverageRecord<'a> {
+pub(super) struct CoverageRecord<'a> {
     interfaces: Vec<&'a str>,
     wire_tx_bytes: u64,
     wire_rx_bytes: u64,
@@ -128,7 +128,7 @@ pub fn time(since_epoch: Duration) -> String {
 }
 
 /// Rates have no meaning below a hundredth of a byte per second.
-fn rounded(rate: f64) -> f64 {
+pub(super) fn rounded(rate: f64) -> f64 {
     (rate * 100.0).round() / 100.0
 }
 
@@ -164,7 +164,7 @@ impl<'a> Record<'a> {
             sequence: snapshot.sequence,
             time: time(snapshot.at.wall),
             interval_seconds: (snapshot.interval.as_secs_f64() * 1e4).round() / 1e4,
-            engine: snapshot.engine.name,
+            engine: &snapshot.engine.name,
             protocols: protocols
                 .iter()
                 .map(|row| ProtocolRecord {
@@ -183,11 +183,7 @@ impl<'a> Record<'a> {
                 .map(|(row, process)| flow(row, process))
                 .collect(),
             anomalies: anomalies(snapshot, &judge),
-            loss: LossRecord {
-                untracked_flow_bytes: snapshot.loss.untracked_flow_bytes,
-                missed_events: snapshot.loss.missed_events,
-                unknown_peer_bytes: snapshot.loss.unknown_peer_bytes,
-            },
+            loss: loss(snapshot),
             coverage: snapshot.coverage.as_ref().map(coverage),
         }
     }
@@ -216,7 +212,9 @@ fn process(row: &ProcessRow, boot: Duration) -> ProcessRecord<'_> {
 }
 
 fn aggregate<'a>(row: &AggregateRow) -> ProcessRecord<'a> {
-    let Rates { tx, rx, smoothed } = row.rates;
+    let Rates {
+        tx, rx, smoothed, ..
+    } = row.rates;
     ProcessRecord {
         pid: 0,
         start_time: None,
@@ -255,7 +253,7 @@ fn flow<'a>(row: &FlowRow, process: &'a ProcessRow) -> FlowRecord<'a> {
     }
 }
 
-fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord<'a>> {
+pub(super) fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord<'a>> {
     let anomalous = snapshot.flows.iter().filter(|row| row.anomalous);
     let shown: HashSet<FlowKey> = anomalous
         .filter(|row| judge.shows(row))
@@ -279,7 +277,15 @@ fn anomalies<'a>(snapshot: &'a Snapshot, judge: &Judge<'_>) -> Vec<AnomalyRecord
         .collect()
 }
 
-fn coverage(coverage: &Coverage) -> CoverageRecord<'_> {
+pub(super) fn loss(snapshot: &Snapshot) -> LossRecord {
+    LossRecord {
+        untracked_flow_bytes: snapshot.loss.untracked_flow_bytes,
+        missed_events: snapshot.loss.missed_events,
+        unknown_peer_bytes: snapshot.loss.unknown_peer_bytes,
+    }
+}
+
+pub(super) fn coverage(coverage: &Coverage) -> CoverageRecord<'_> {
     let Coverage { links, tx, rx, .. } = coverage;
     CoverageRecord {
         interfaces: links.iter().map(|name| &**name).collect(),

@@ -218,7 +218,7 @@ impl<W: Write> Stream<W> {
 }
 
 /// A CSV field (RFC 4180).
-fn quoted(field: &str) -> String {
+pub fn quoted(field: &str) -> String {
     if field.contains(['"', ',', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

@@ -45,7 +45,8 @@ pub fn draw(scene: &Scene<'_>, details: &Details, snapshot: &Snapshot, canvas: &
     // A third for the graphs, so that the flows have at least a line.
     let left = pen.left();
     let graph = (left / 3).clamp(*GRAPH.start(), *GRAPH.end());
-    if left > graph + 1 + u16::from(!details.flows.is_empty()) {
+    let is_past = pen.scene.past.is_some();
+    if !is_past && left > graph + 1 + u16::from(!details.flows.is_empty()) {
         graphs(details, graph, &mut pen);
     }
     if !details.flows.is_empty() {
@@ -85,8 +86,11 @@ fn facts(details: &Details, snapshot: &Snapshot, pen: &mut Pen<'_, '_, '_>) {
         if flow.closed {
             pen.line("state", "closed", theme.text);
         }
-        let space = format!("net:[{}]", flow.key.network_namespace);
-        pen.line("namespace", &space, theme.text);
+        // Neither another machine nor the past tells of it.
+        if flow.key.network_namespace != 0 {
+            let space = format!("net:[{}]", flow.key.network_namespace);
+            pen.line("namespace", &space, theme.text);
+        }
         pen.totals("total", &flow.totals);
         pen.rates(&flow.rates);
     }
@@ -136,7 +140,10 @@ fn process_facts(
     if process.kernel_thread {
         started.push_str("; kernel thread");
     }
-    pen.line("started", &started, theme.text);
+    // The past does not know.
+    if pen.scene.past.is_none() && process.id.start_ns != 0 {
+        pen.line("started", &started, theme.text);
+    }
     let places = [
         ("unit", &who.unit),
         ("container", &who.container),

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{self, Unit};
 
-use super::header;
+use super::badges;
 use super::layout::HeaderSize;
 use super::paint::Canvas;
 use super::render::Scene;
@@ -29,6 +29,11 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
     if area.height > 1 {
         verdict(scene, first, canvas);
     }
+    if let Some(notice) = &scene.state.notice {
+        let text = format!(" {notice} ");
+        canvas.text(last.x, last.y, last.width, &text, scene.theme.badge);
+        return;
+    }
     if scene.state.mode == Mode::Filter && !scene.state.help {
         prompt(scene, last, canvas);
         return;
@@ -38,7 +43,7 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
     } else {
         let mut x = first.x;
         if scene.layout.header_size == HeaderSize::None {
-            x = header::badges(scene, x, first, canvas);
+            x = badges::draw(scene, x, first, canvas);
         }
         let rest = Rect::new(x, first.y, first.right().saturating_sub(x), 1);
         let end = verdict(scene, rest, canvas);
@@ -66,6 +71,7 @@ fn verdict(scene: &Scene<'_>, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
     }
     let (text, style) = match alert(&view.snapshot) {
         Some(alert) => (format!(" {} {alert} ", theme.glyphs.alert), theme.anomalous),
+        None if scene.is_stale() => (" Out of reach".to_owned(), theme.muted),
         None => (
             format!(" {} No anomalies detected", theme.glyphs.fine),
             theme.fine,
@@ -140,32 +146,52 @@ fn hints(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) {
         Unit::Bits => "bytes",
     };
     let vertical = scene.theme.glyphs.vertical_keys;
-    if scene.state.mode == Mode::Detail {
-        let keys = [
-            ("Esc", "back"),
-            ("?", "help"),
-            (vertical, "scroll"),
-            ("Space", freeze),
-            ("u", unit),
-            ("+ -", "interval"),
-        ];
-        draw_keys(scene, &keys, x, line, canvas);
-        return;
-    }
-    let keys = [
+    let of_details = [
+        ("Esc", "back"),
+        ("?", "help"),
+        (vertical, "scroll"),
+        ("Space", freeze),
+        ("u", unit),
+        ("+ -", "interval"),
+    ];
+    let of_table = [
         ("q", "quit"),
         ("?", "help"),
         ("Tab", page),
         ("/", "filter"),
         ("Enter", "details"),
         ("Space", freeze),
+        ("[", "past"),
         ("s", "sort"),
         ("r", "reverse"),
         ("u", unit),
         ("+ -", "interval"),
         (vertical, "select"),
     ];
+    let keys = match scene.state.mode {
+        Mode::Detail => &of_details[..],
+        Mode::Table | Mode::Filter => &of_table[..],
+    };
+    let is_now = scene.past.is_none();
+    let of_use = |(key, _): &&(&str, &str)| match *key {
+        "Space" => is_now,
+        "[" => is_now && scene.state.has_past,
+        // That of another machine is set there.
+        "+ -" => is_now && scene.place.is_none(),
+        _ => true,
+    };
+    let keys: Vec<_> = keys.iter().filter(of_use).copied().collect();
+    let x = travel_hints(scene, x, line, canvas);
     draw_keys(scene, &keys, x, line, canvas);
+}
+
+/// In the past, how to get out of it comes first. Returns the column after.
+fn travel_hints(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
+    if scene.past.is_none() {
+        return x;
+    }
+    let keys = [(".", "now"), ("[ ]", "step"), ("{ }", "hour")];
+    draw_keys(scene, &keys, x, line, canvas)
 }
 
 /// Draws those of `keys` that fit from column `x` on; returns the column after.

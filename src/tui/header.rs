@@ -14,10 +14,10 @@ use super::history::Series;
 use super::layout::{self, HeaderSize};
 use super::paint::Canvas;
 use super::render::Scene;
-use super::state::{Mode, Page};
+use super::state::Page;
 use super::table;
 use super::view::View;
-use super::{notices, words};
+use super::{badges, notices, words};
 
 /// Columns of a graph at most: two per second of the minute.
 const GRAPH_WIDTH: u16 = 120;
@@ -70,38 +70,19 @@ fn counts(view: &View) -> String {
     )
 }
 
-/// FROZEN and the filter text, from column `x` on; returns the column after.
-pub fn badges(scene: &Scene<'_>, mut x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
-    let theme = scene.theme;
-    if scene.frozen {
-        x = canvas.text(
-            x,
-            line.y,
-            line.right().saturating_sub(x),
-            " FROZEN ",
-            theme.badge,
-        ) + 1;
-    }
-    // While it is edited the footer shows it.
-    if !scene.state.filter().is_empty() && scene.state.mode != Mode::Filter {
-        let text = format!(" /{} ", scene.state.filter());
-        let room = line.right().saturating_sub(x).min(30);
-        x = canvas.text(x, line.y, room, &text, theme.badge) + 1;
-    }
-    x
-}
-
 fn title(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
     let theme = scene.theme;
     let separator = theme.glyphs.separator;
-    let right = format!(
-        "{} {separator} every {} ",
-        counts(view),
-        words::interval(scene.state.interval)
-    );
+    let mut right = counts(view);
+    // A part of the past has its length in the badge.
+    if scene.past.is_none() {
+        let interval = words::interval(scene.state.interval);
+        right.push_str(&format!(" {separator} every {interval}"));
+    }
+    right.push(' ');
     let right_at = line.right().saturating_sub(right.width() as u16);
-    let x = canvas.text(line.x, line.y, line.width, " netmon ", theme.brand) + 1;
-    let x = badges(scene, x, line, canvas);
+    let x = canvas.text(line.x, line.y, line.width, &scene.brand(), theme.brand) + 1;
+    let x = badges::draw(scene, x, line, canvas);
     canvas.text(
         right_at.max(x),
         line.y,
@@ -110,9 +91,12 @@ fn title(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
         theme.text,
     );
 
+    if scene.past.is_some() || scene.is_stale() {
+        return;
+    }
     let engine = &view.snapshot.engine;
     let name = format!("{} engine", engine.name);
-    let blind = match engine.blind_spots {
+    let blind = match &engine.blind_spots[..] {
         [] => String::new(),
         spots => format!(" {separator} cannot see {}", spots.join(", ")),
     };
@@ -156,6 +140,9 @@ fn rates(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
             canvas.right(x, line.y, AMOUNT_WIDTH as u16, &total, theme.muted);
             x += AMOUNT_WIDTH as u16 + 2;
         }
+    }
+    if scene.past.is_some() {
+        return;
     }
     let graph = Rect::new(x + 1, line.y, line.right().saturating_sub(x + 2), 1);
     let mut both = view.minute.tx;
@@ -216,6 +203,10 @@ fn direction(
     x += AMOUNT_WIDTH as u16 + 1;
     canvas.text(x, y, 8, label, theme.muted);
     x += 10;
+    // Of the past only sums are known.
+    if scene.past.is_some() {
+        return;
+    }
 
     let peak = format!(
         "peak {:>RATE_WIDTH$} ",
@@ -315,7 +306,7 @@ fn protocol(scene: &Scene<'_>, row: &ProtocolRow, cell: Rect, canvas: &mut Canva
 
 /// The second line of a small header: state or warnings, else the counts.
 fn status(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
-    let x = badges(scene, line.x + 1, line, canvas);
+    let x = badges::draw(scene, line.x + 1, line, canvas);
     if notices::is_warned(&view.snapshot) {
         notices::draw_from(scene, view, x, line, canvas);
         return;
@@ -323,12 +314,20 @@ fn status(scene: &Scene<'_>, view: &View, line: Rect, canvas: &mut Canvas<'_>) {
     let separator = scene.theme.glyphs.separator;
     let counts = counts(view);
     let interval = words::interval(scene.state.interval);
-    let name = view.snapshot.engine.name;
-    let texts = [
-        format!("{counts} {separator} {interval} {separator} {name}"),
-        format!("{counts} {separator} {interval}"),
-        counts,
-    ];
+    // Where it looks is worth more than how it counts.
+    let name = match scene.place {
+        Some(place) => &place.name,
+        None => &view.snapshot.engine.name,
+    };
+    let texts = match (scene.past, scene.place) {
+        (Some(_), _) => vec![counts],
+        (None, Some(_)) => vec![format!("{name} {separator} {counts}"), name.clone(), counts],
+        (None, None) => vec![
+            format!("{counts} {separator} {interval} {separator} {name}"),
+            format!("{counts} {separator} {interval}"),
+            counts,
+        ],
+    };
     let room = line.right().saturating_sub(x);
     let fits = |text: &&String| text.width() <= usize::from(room);
     if let Some(text) = texts.iter().find(fits) {

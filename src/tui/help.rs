@@ -22,8 +22,11 @@ const KEYS: [(&str, &str); 15] = [
     ("s S < >", "sort by the next or previous column"),
     ("r", "reverse the order"),
     ("Space", "freeze the screen; reading goes on"),
-    ("u", "bytes or bits"),
-    ("+ -", "longer or shorter interval"),
+    ("u   + -", "bytes or bits; longer or shorter interval"),
+    (
+        "[ ] { } .",
+        "the past, with --db: back, forth; by an hour; now",
+    ),
     ("mouse", "wheel scrolls, click selects, title sorts"),
     ("? F1", "this help"),
     ("q F10 Ctrl-C", "quit; Ctrl-Z suspends"),
@@ -48,9 +51,10 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
         theme.glyphs.anomalous, theme.glyphs.ended, theme.glyphs.tx, theme.glyphs.rx
     );
     let mut notes = wrap(&marks, usize::from(inner_width), 2);
-    if let Some(view) = scene.view {
+    // The past does not tell how it was counted.
+    if let Some(view) = scene.view.filter(|_| scene.past.is_none()) {
         let engine = &view.snapshot.engine;
-        let blind = match engine.blind_spots {
+        let blind = match &engine.blind_spots[..] {
             [] => "no blind spots".to_string(),
             spots => format!("cannot see {}", spots.join(", ")),
         };

@@ -6,6 +6,7 @@ use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
 
+use super::past::Step;
 use super::state::{Mode, State};
 
 /// What a person wants.
@@ -53,6 +54,8 @@ pub enum Action {
     ToggleUnit,
     /// A longer (1) or shorter (-1) interval.
     StepInterval(isize),
+    /// Go through time.
+    Travel(Step),
     /// Show or hide the help.
     ToggleHelp,
     /// The left button was pressed at this column and row of the screen.
@@ -128,6 +131,11 @@ fn key_action(key: KeyEvent, state: &State) -> Option<Action> {
         KeyCode::Char('+' | '=') => Action::StepInterval(1),
         KeyCode::Char('-' | '_') => Action::StepInterval(-1),
         KeyCode::Char('?') | KeyCode::F(1) => Action::ToggleHelp,
+        KeyCode::Char('[') => Action::Travel(Step::Back),
+        KeyCode::Char(']') => Action::Travel(Step::Forth),
+        KeyCode::Char('{') => Action::Travel(Step::HourBack),
+        KeyCode::Char('}') => Action::Travel(Step::HourForth),
+        KeyCode::Char('.') => Action::Travel(Step::Now),
         // The rest acts on the table, which the details hide.
         _ if in_detail => return None,
         KeyCode::Tab | KeyCode::BackTab => Action::TurnPage,

@@ -4,9 +4,11 @@
 //! times a second, the terminal's state, keys, and drawing. Computes no rate
 //! and reads nothing but the feed and the terminal.
 
+mod badges;
 mod columns;
 mod coverage;
 mod detail;
+pub mod elsewhere;
 mod footer;
 mod graph;
 mod header;
@@ -18,6 +20,7 @@ mod layout;
 mod notices;
 mod order;
 mod paint;
+pub mod past;
 mod pen;
 mod render;
 pub mod screen;
@@ -28,13 +31,17 @@ mod theme;
 pub mod view;
 mod words;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use crossterm::event;
+use jiff::tz::TimeZone;
 
 use crate::feed::Feed;
 use crate::model::filter::Filter;
+use elsewhere::Elsewhere;
+use past::Past;
 use screen::{Effect, Screen};
 use terminal::{Input, Signals, Terminal};
 
@@ -80,15 +87,38 @@ impl Options {
     }
 }
 
+/// Says what is wrong, in a few words.
+pub type Trouble = Box<dyn Fn() -> Option<String>>;
+
+/// What the screen shows beside what the feed brings.
+#[derive(Default)]
+pub struct Sources {
+    /// A past to step into.
+    pub past: Option<Box<dyn Past>>,
+    /// The machine that the feed is of, where it is not this one.
+    pub elsewhere: Option<Arc<Elsewhere>>,
+    /// Asked with each snapshot: what is wrong beside the screen, if anything is.
+    pub trouble: Option<Trouble>,
+}
+
 /// Shows the feed until a person quits, a signal says so, or the feed ends.
 ///
 /// # Errors
 ///
 /// The terminal cannot be set up, or the feed ended with a reason.
-pub fn run(feed: &Feed, options: Options) -> anyhow::Result<()> {
+pub fn run(feed: &Feed, options: Options, sources: Sources) -> anyhow::Result<()> {
     let signals = Signals::watch().context("cannot watch for signals")?;
     let mut terminal = Terminal::enter().context("cannot set up the terminal")?;
-    let mut screen = Screen::new(options, feed.interval());
+    let mut screen = Screen::new(options, feed.interval()).in_zone(TimeZone::system());
+    if let Some(past) = sources.past {
+        screen = screen.with_past(past);
+    }
+    if let Some(elsewhere) = sources.elsewhere {
+        screen = screen.with_elsewhere(elsewhere);
+    }
+    if let Some(trouble) = sources.trouble {
+        screen = screen.with_trouble(trouble);
+    }
     let mut next_tick = Instant::now() + TICK;
     loop {
         if signals.quit() {

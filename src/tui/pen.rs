@@ -94,6 +94,8 @@ impl Pen<'_, '_, '_> {
             let amount = units::amount(bytes, self.scene.state.unit);
             self.canvas.right(x + 1, self.y, width, &amount, style);
             let text = match half {
+                // The past knows bytes only.
+                _ if self.scene.past.is_some() => String::new(),
                 38.. => format!("in {operations} operations"),
                 26.. => format!("{operations} ops"),
                 _ => String::new(),
@@ -111,7 +113,11 @@ impl Pen<'_, '_, '_> {
         if self.left() == 0 {
             return;
         }
-        self.label("now");
+        self.label(if self.scene.past.is_some() {
+            "rate"
+        } else {
+            "now"
+        });
         let theme = self.scene.theme;
         let unit = self.scene.state.unit;
         let mut x = self.area.x + LABEL;

@@ -5,12 +5,16 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use jiff::tz::TimeZone;
+
+use super::elsewhere::Place;
 use super::layout::{HeaderSize, Layout};
 use super::paint::{Canvas, wrap};
 use super::state::{Mode, Page, State};
 use super::theme::Theme;
 use super::view::View;
-use super::{detail, footer, header, help, table};
+use super::{badges, detail, footer, header, help, table};
+use crate::model::snapshot::Snapshot;
 
 /// Everything a frame depends on.
 pub struct Scene<'a> {
@@ -24,8 +28,29 @@ pub struct Scene<'a> {
     pub layout: Layout,
     /// The screen is held.
     pub frozen: bool,
+    /// What is shown is this part of the past.
+    pub past: Option<&'a Snapshot>,
+    /// What is shown is of this machine, and not of the one that netmon runs on.
+    pub place: Option<&'a Place>,
+    /// Where times are of.
+    pub zone: &'a TimeZone,
     /// Place of the selected row in the table.
     pub selected: Option<usize>,
+}
+
+impl Scene<'_> {
+    /// What is shown is what was last heard of a machine that is out of reach.
+    pub fn is_stale(&self) -> bool {
+        self.place.is_some_and(|place| place.lost.is_some())
+    }
+
+    /// The program, and where it looks.
+    pub fn brand(&self) -> String {
+        match self.place {
+            Some(place) => format!(" netmon @ {} ", place.name),
+            None => " netmon ".to_owned(),
+        }
+    }
 }
 
 /// Draws a frame into a buffer whose cells are empty.
@@ -46,6 +71,9 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
                 }
                 _ => {
                     table::draw(scene, view, &mut canvas);
+                    if scene.is_stale() {
+                        canvas.tint(scene.layout.body, scene.theme.muted);
+                    }
                     if view.rows.is_empty() {
                         empty(scene, view, &mut canvas);
                     }
@@ -61,9 +89,19 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
 
 fn waiting(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
     let area = canvas.area();
-    canvas.text(area.x, area.y, area.width, " netmon ", scene.theme.brand);
-    let text = "Waiting for the first reading of the kernel's counters";
-    notice(text, scene.layout.table(), scene.theme, canvas);
+    let x = canvas.text(
+        area.x,
+        area.y,
+        area.width,
+        &scene.brand(),
+        scene.theme.brand,
+    );
+    badges::draw(scene, x + 1, Rect { height: 1, ..area }, canvas);
+    let text = match scene.place {
+        Some(place) => format!("Waiting for the first record of {}", place.name),
+        None => "Waiting for the first reading of the kernel's counters".to_owned(),
+    };
+    notice(&text, scene.layout.table(), scene.theme, canvas);
 }
 
 fn empty(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
@@ -78,6 +116,8 @@ fn empty(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
         )
     } else if view.unfiltered() > 0 {
         format!("No {rows} matches the filters of the command line")
+    } else if scene.past.is_some() {
+        "Nothing moved then".to_string()
     } else {
         "No network traffic yet: rows appear with the first byte sent or received".to_string()
     };

@@ -3,9 +3,13 @@
 //! Takes in snapshots and actions and says whether there is anything to draw.
 //! Knows neither terminal nor clock, so that it can be tested without either.
 
+mod moves;
+mod times;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -13,18 +17,19 @@ use crate::feed::{Feed, News};
 use crate::model::filter::Filter;
 use crate::model::snapshot::Snapshot;
 
-use super::Options;
-use super::columns::{self, Ends, Place};
-use super::help;
+use super::columns::{self, Ends};
+use super::elsewhere::{self, Elsewhere};
 use super::history::History;
 use super::inspect::Details;
 use super::keys::Action;
 use super::layout::{self, Layout};
 use super::notices;
+use super::past::Past;
 use super::render::{self, Scene};
 use super::state::{Mode, RowId, State};
 use super::theme::Theme;
 use super::view::View;
+use super::{Options, Trouble};
 
 /// What an action asks of whoever owns terminal and feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +59,24 @@ pub struct Screen {
     history: History,
     /// While frozen: the history as it was then.
     frozen: Option<History>,
+    /// The stored past, where there is one.
+    past: Option<Box<dyn Past>>,
+    /// The part of it that is shown.
+    then: Option<Arc<Snapshot>>,
+    /// What is known of the minutes of the past: nothing.
+    no_minutes: History,
+    /// The machine whose snapshots these are, where it is not this one.
+    elsewhere: Option<Arc<Elsewhere>>,
+    /// What was last seen of it, by revision.
+    place: Option<(u64, elsewhere::Place)>,
+    /// Says what is wrong beside the screen.
+    trouble: Option<Trouble>,
+    zone: TimeZone,
     view: Option<View>,
     /// Revision of the state that the view was built from.
     built: u64,
     /// Where the selected row was last.
-    place: usize,
+    row: usize,
     /// The screen when it was last drawn.
     area: Rect,
     dirty: bool,
@@ -74,9 +92,16 @@ impl Screen {
             latest: None,
             history: History::default(),
             frozen: None,
+            past: None,
+            then: None,
+            no_minutes: History::default(),
+            elsewhere: None,
+            place: None,
+            trouble: None,
+            zone: TimeZone::UTC,
             view: None,
             built: 0,
-            place: 0,
+            row: 0,
             area: Rect::ZERO,
             dirty: true,
         }
@@ -100,6 +125,7 @@ impl Screen {
     /// Takes in what the feed has, if it has anything. While it has not, this
     /// costs one atomic load.
     pub fn tick(&mut self, feed: &Feed) -> Option<Ended> {
+        self.look_elsewhere();
         let seen = self.latest.as_ref().map_or(0, |latest| latest.sequence);
         match feed.newer_than(seen) {
             News::Nothing => None,
@@ -111,11 +137,16 @@ impl Screen {
         }
     }
 
-    /// Takes in a snapshot. A frozen screen keeps what it shows.
+    /// Takes in a snapshot. A frozen screen, and one that shows the past, keep what
+    /// they show.
     pub fn take(&mut self, snapshot: Arc<Snapshot>) {
         self.history.add(&snapshot);
+        if self.elsewhere.is_some() {
+            self.state.interval = snapshot.nominal_interval;
+        }
         self.latest = Some(snapshot);
-        if self.frozen.is_none() {
+        self.look_for_trouble();
+        if !self.is_held() {
             self.show_latest();
         }
     }
@@ -131,38 +162,40 @@ impl Screen {
         if self.filter.text != self.state.filter() {
             self.filter.text = self.state.filter().to_string();
         }
-        let history = self.frozen.as_ref().unwrap_or(&self.history);
-        let view = match &mut self.view {
-            Some(view) => {
+        // Out of the way of the history beside it, and put back.
+        let mut view = match self.view.take() {
+            Some(mut view) => {
                 view.rebuild(snapshot, &self.filter, &self.state);
                 view
             }
-            empty => empty.insert(View::new(snapshot, &self.filter, &self.state)),
+            None => View::new(snapshot, &self.filter, &self.state),
         };
-        view.remember(history);
+        view.remember(self.minutes());
         if let Some(details) = &mut view.details {
-            details.update(&view.snapshot, history);
+            details.update(&view.snapshot, self.minutes());
         }
+        let view = self.view.insert(view);
         self.built = self.state.revision();
         self.dirty = true;
         if let Some(id) = self.state.selected {
             match view.place_of(id) {
-                Some(place) => self.place = place,
-                None => self.select(self.place),
+                Some(row) => self.row = row,
+                None => self.select(self.row),
             }
         }
     }
 
     /// Selects the row at a place, or the last one before it.
-    fn select(&mut self, place: usize) {
+    fn select(&mut self, row: usize) {
         let Some(view) = &self.view else { return };
-        self.place = place.min(view.rows.len().saturating_sub(1));
-        self.state.selected = view.id_at(self.place);
+        self.row = row.min(view.rows.len().saturating_sub(1));
+        self.state.selected = view.id_at(self.row);
     }
 
     /// Carries out an action.
     pub fn act(&mut self, action: Action) -> Effect {
         self.dirty = true;
+        self.state.notice = None;
         let mut effect = Effect::None;
         let page = isize::try_from(self.page_height()).unwrap_or(1);
         match action {
@@ -186,9 +219,13 @@ impl Screen {
             Action::Open => self.open(),
             Action::Back => self.back(),
             Action::ToggleUnit => self.state.unit = self.state.unit.other(),
+            Action::StepInterval(_) if self.elsewhere.is_some() => {
+                self.state.notice = Some("the interval is the server's: its --interval".to_owned());
+            }
             Action::StepInterval(step) => {
                 effect = Effect::SetInterval(self.state.step_interval(step));
             }
+            Action::Travel(step) => self.travel(step),
             Action::ToggleHelp => {
                 self.state.help = !self.state.help;
                 self.state.help_offset = 0;
@@ -212,58 +249,14 @@ impl Screen {
         self.state.sort_by_neighbour(&columns, step);
     }
 
-    fn columns(&self) -> Vec<Place> {
+    fn columns(&self) -> Vec<columns::Place> {
         let ends = self.view.as_ref().map_or(Ends::Short, |view| view.ends);
         columns::fit(self.state.page, self.area.width, ends)
-    }
-
-    fn toggle_freeze(&mut self) {
-        if self.frozen.take().is_none() {
-            self.frozen = self.view.is_some().then(|| self.history.clone());
-        } else {
-            self.show_latest();
-        }
     }
 
     /// Rows the table shows at once; 1 before anything was drawn.
     fn page_height(&self) -> usize {
         usize::from(self.layout().body.height).max(1)
-    }
-
-    /// Moves the selection, or the flows of the details.
-    fn step(&mut self, rows: isize) {
-        if self.state.help || self.state.mode == Mode::Detail {
-            self.scroll(rows);
-            return;
-        }
-        // The first step from the unselected top selects the top itself.
-        let from = match self.state.selected {
-            Some(_) => self.place.saturating_add_signed(rows),
-            None if rows == isize::MAX => usize::MAX,
-            None => self
-                .state
-                .offset
-                .saturating_add_signed(rows - rows.signum()),
-        };
-        self.state.follow = true;
-        self.select(from);
-    }
-
-    fn scroll(&mut self, rows: isize) {
-        if self.state.help {
-            let offset = self.state.help_offset.saturating_add_signed(rows);
-            self.state.help_offset = offset.min(help::LINES - 1);
-        } else if self.state.mode == Mode::Detail {
-            let flows = self.details().map_or(0, |details| details.flows.len());
-            self.state.detail_offset = self
-                .state
-                .detail_offset
-                .saturating_add_signed(rows)
-                .min(flows.saturating_sub(1));
-        } else {
-            self.state.follow = false;
-            self.state.offset = self.state.offset.saturating_add_signed(rows);
-        }
     }
 
     fn details(&self) -> Option<&Details> {
@@ -274,9 +267,10 @@ impl Screen {
         if self.state.selected.is_none() {
             self.select(self.state.offset);
         }
-        let history = self.frozen.as_ref().unwrap_or(&self.history);
-        if let (Some(view), Some(id)) = (&mut self.view, self.state.selected) {
-            view.details = Some(Details::new(id, &view.snapshot, history));
+        let details = self.view.as_ref().zip(self.state.selected);
+        let details = details.map(|(view, id)| Details::new(id, &view.snapshot, self.minutes()));
+        if let (Some(view), Some(details)) = (&mut self.view, details) {
+            view.details = Some(details);
             self.state.mode = Mode::Detail;
             self.state.detail_offset = 0;
         }
@@ -294,32 +288,6 @@ impl Screen {
             self.state.follow = true;
         } else {
             self.state.clear_filter();
-        }
-    }
-
-    fn click(&mut self, x: u16, y: u16) {
-        if self.state.help {
-            self.state.help = false;
-            return;
-        }
-        if self.state.mode == Mode::Detail {
-            return;
-        }
-        let layout = self.layout();
-        let position = ratatui::layout::Position { x, y };
-        if layout.titles.contains(position) {
-            let places = self.columns();
-            // The gap after a column belongs to it.
-            let hit = places.iter().find(|p| x >= p.x && x <= p.x + p.width);
-            if let Some(place) = hit {
-                self.state.sort_by(place.column);
-            }
-        } else if layout.body.contains(position) {
-            let place = self.state.offset + usize::from(y - layout.body.y);
-            if self.view.as_ref().is_some_and(|v| place < v.rows.len()) {
-                self.state.follow = true;
-                self.select(place);
-            }
         }
     }
 
@@ -344,7 +312,10 @@ impl Screen {
             theme: &self.theme,
             layout,
             frozen: self.frozen.is_some(),
-            selected: self.state.selected.map(|_| self.place),
+            past: self.then.as_deref(),
+            place: self.place.as_ref().map(|(_, place)| place),
+            zone: &self.zone,
+            selected: self.state.selected.map(|_| self.row),
         };
         render::draw(&scene, buffer);
         self.dirty = false;
@@ -355,7 +326,7 @@ impl Screen {
         let rows = self.view.as_ref().map_or(0, |view| view.rows.len());
         let offset = &mut self.state.offset;
         if self.state.follow && self.state.selected.is_some() {
-            *offset = (*offset).clamp((self.place + 1).saturating_sub(height), self.place);
+            *offset = (*offset).clamp((self.row + 1).saturating_sub(height), self.row);
         }
         *offset = (*offset).min(rows.saturating_sub(height));
     }

@@ -112,6 +112,13 @@ pub struct State {
     pub detail_offset: usize,
     /// First visible line of the help.
     pub help_offset: usize,
+    /// There is a past to step into.
+    pub has_past: bool,
+    /// What the last key came to, where that is not seen otherwise. It stands until the
+    /// next key.
+    pub notice: Option<String>,
+    /// What is wrong beside the screen.
+    pub trouble: Option<String>,
     /// Grows when order or choice of the rows changes.
     revision: u64,
 }
@@ -132,6 +139,9 @@ impl State {
             follow: true,
             detail_offset: 0,
             help_offset: 0,
+            has_past: false,
+            notice: None,
+            trouble: None,
             revision: 0,
         }
     }

@@ -25,11 +25,15 @@ pub fn push_end(text: &mut String, end: Option<Endpoint>, width: usize, theme: &
     if text.len() - start <= width || end.port == 0 {
         return;
     }
-    if let Address::Ip(IpAddr::V4(address)) = end.address {
+    match end.address {
         // Half a port misleads; none does not.
-        text.truncate(start);
-        let _ = write!(text, "{address}");
-        return;
+        Address::Ip(IpAddr::V4(address)) => {
+            text.truncate(start);
+            let _ = write!(text, "{address}");
+            return;
+        }
+        Address::Interface(_) => return,
+        Address::Ip(IpAddr::V6(_)) => {}
     }
     let port = format!("]:{}", end.port);
     if let Some(keep) = width.checked_sub(port.len() + 1) {
@@ -48,6 +52,15 @@ pub fn interval(interval: Duration) -> String {
         format!("{} s", ms / 1000)
     } else {
         format!("{:.1} s", interval.as_secs_f64())
+    }
+}
+
+/// `10 s`, `1 min`, `1 h`: the length of a stretch of the past.
+pub fn length(length: Duration) -> String {
+    match length.as_secs() {
+        seconds @ 1.. if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        seconds @ 1.. if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => interval(length),
     }
 }
 
@@ -111,6 +124,15 @@ mod tests {
         assert_eq!(interval(Duration::from_millis(100)), "100 ms");
         assert_eq!(interval(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(interval(Duration::from_secs(10)), "10 s");
+    }
+
+    #[test]
+    fn lengths_are_in_the_largest_unit_that_is_exact() {
+        let cases = [(10, "10 s"), (60, "1 min"), (90, "90 s"), (7200, "2 h")];
+        for (seconds, text) in cases {
+            assert_eq!(length(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(length(Duration::ZERO), "0 ms");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod table;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::error::{Error, ErrorKind};
@@ -31,7 +32,7 @@ const INTRUSIVE: &str = "pid_reuse";
 
 /// A finished run.
 struct Report {
-    engine: Engine,
+    engine: Arc<Engine>,
     rows: Vec<Row>,
     /// Events that the kernel programs could not handle, of the whole machine.
     missed_events: u64,
@@ -77,7 +78,7 @@ pub fn run(options: &Selftest) -> Result<ExitCode> {
     let paths = rows::paths(&cases, options.verbose);
     let mut watch = Watch::start(plans(options.engine), MAX_FLOWS)?;
     let mut report = Report {
-        engine: watch.last.engine,
+        engine: Arc::clone(&watch.last.engine),
         rows: Vec::new(),
         missed_events: 0,
         noisy_readings: 0,
@@ -216,7 +217,7 @@ mod tests {
             rows.push(off);
         }
         Report {
-            engine: Plan::Residual.engine(),
+            engine: Arc::new(Plan::Residual.engine()),
             rows,
             missed_events: 0,
             noisy_readings: 0,

@@ -66,7 +66,7 @@ pub fn end(to: &mut impl Write, report: &Report) -> io::Result<()> {
         }
     }
     writeln!(to)?;
-    for blind in report.engine.blind_spots {
+    for blind in &report.engine.blind_spots {
         writeln!(to, "not counted or not known: {blind}")?;
     }
     let noisy = report.noisy_readings;

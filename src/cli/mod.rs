@@ -1,10 +1,22 @@
 //! The command line: names, defaults, bounds and help. Types only; what the
 //! commands do is in `run`.
 
+mod config;
+mod history;
+mod serve;
+mod server;
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use config::{Config, ConfigCommand};
+pub use history::{By, History, Question, Window};
+pub use serve::{DEFAULT_DB, Serve, Store};
+use server::server;
+use values::{alpha, count, duration, interval, max_flows, pid, port, protocol};
 
 use crate::model::filter::Filter;
 use crate::model::flow::Protocol;
@@ -19,27 +31,74 @@ pub struct Cli {
     /// What to do; `top` when left out.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Configuration file with options of top, stream, serve and history; none for no file
+    /// (default: $NETMON_CONFIG, else /etc/netmon.toml if it is there)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Options of `top`.
     #[command(flatten)]
-    pub top: Common,
+    pub top: Top,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Live terminal monitor (the default)
-    Top(Common),
+    Top(Top),
     /// One record per interval on standard output, for programs
     Stream(Stream),
+    /// Daemon: history, HTTP API, dashboard and metrics
+    Serve(Serve),
+    /// Questions to the stored past
+    History(History),
     /// What this kernel and these privileges allow, and how to mend what is missing
     Doctor(Doctor),
     /// Moves known bytes by every path and compares them with what is counted
     Selftest(Selftest),
+    /// The configuration file
+    Config(Config),
+}
+
+/// `netmon top`
+#[derive(Debug, Clone, Args)]
+pub struct Top {
+    /// Show what `netmon serve` sees there, in place of this machine
+    #[arg(long, value_name = "URL", value_parser = server,
+          conflicts_with_all = ["db", "record", "interval", "alpha", "threshold", "max_flows",
+                                "engine", "kernel_threads", "pin"])]
+    pub connect: Option<String>,
+    /// File with the token that the server asks for
+    #[arg(long, value_name = "FILE", requires = "connect")]
+    pub token_file: Option<PathBuf>,
+    /// History to step back into
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "History to step back into with [ and ]"
+    )]
+    pub db: Option<PathBuf>,
+    /// Write the history too (to --db, else to /var/lib/netmon/history.db)
+    #[arg(long)]
+    pub record: bool,
+    /// Options shared with `stream`.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// Options that `top` and `stream` share.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
+    /// How to count.
+    #[command(flatten)]
+    pub monitor: Monitor,
+    /// Which rows to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// Options of every command that counts.
+#[derive(Debug, Clone, Args)]
+pub struct Monitor {
     /// Time between two readings of the kernel, 50ms to 1m
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = interval)]
     pub interval: Duration,
@@ -65,9 +124,6 @@ pub struct Common {
     /// Say more when something fails (the verifier's last words)
     #[arg(short, long)]
     pub verbose: bool,
-    /// Which rows to show.
-    #[command(flatten)]
-    pub filter: FilterArgs,
 }
 
 /// Row filters. Values of one option are alternatives; different options must all hold.
@@ -179,62 +235,6 @@ pub enum Format {
     Text,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("`{text}` is not a time; accepted are 500ms, 2s, 1.5s, 10m, 1h");
-    let span: jiff::SignedDuration = text.parse().map_err(|_| refused())?;
-    Duration::try_from(span)
-        .ok()
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(refused)
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    if (Duration::from_millis(50)..=Duration::from_secs(60)).contains(&interval) {
-        Ok(interval)
-    } else {
-        Err(format!("`{text}` is out of range; accepted is 50ms to 1m"))
-    }
-}
-
-fn alpha(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|alpha| *alpha > 0.0 && *alpha <= 1.0)
-        .ok_or_else(|| format!("`{text}` is not a weight; accepted is above 0 and at most 1"))
-}
-
-fn max_flows(text: &str) -> Result<u32, String> {
-    text.parse()
-        .ok()
-        .filter(|flows| (64..=16_777_216).contains(flows))
-        .ok_or_else(|| format!("`{text}` is not a number of flows; accepted are 64 to 16777216"))
-}
-
-fn count(text: &str) -> Result<u64, String> {
-    text.parse()
-        .ok()
-        .filter(|count| *count > 0)
-        .ok_or_else(|| format!("`{text}` is not a number of records; accepted are 1 and above"))
-}
-
-fn pid(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is not a process id; accepted are numbers such as 4242"))
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is not a port; accepted are numbers up to 65535"))
-}
-
-fn protocol(text: &str) -> Result<Protocol, String> {
-    Protocol::from_name(text).ok_or_else(|| {
-        let names: Vec<_> = Protocol::ALL.iter().map(|p| p.name()).collect();
-        format!("`{text}` is no protocol; accepted are {}", names.join(", "))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -250,8 +250,8 @@ mod tests {
     fn no_command_means_top_with_its_options() {
         let cli = Cli::parse_from(["netmon", "--interval", "2s", "--port", "80,443"]);
         assert!(cli.command.is_none());
-        assert_eq!(cli.top.interval, Duration::from_secs(2));
-        assert_eq!(cli.top.filter.port, [80, 443]);
+        assert_eq!(cli.top.common.monitor.interval, Duration::from_secs(2));
+        assert_eq!(cli.top.common.filter.port, [80, 443]);
     }
 
     #[test]
@@ -270,14 +270,5 @@ mod tests {
                 assert!(error.to_string().contains(word), "{word} not in: {error}");
             }
         }
-    }
-
-    #[test]
-    fn durations_take_units() {
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(duration("-1s").is_err());
-        assert!(duration("0s").is_err());
-        assert!(duration("7").is_err());
     }
 }

@@ -1,0 +1,23 @@
+// What the address after `#` says is open: nothing, a process, or a remote.
+// Owns the words of the address; opens nothing.
+
+/** Address of a process; with `pid` of that one only. */
+export function processHash(name, pid) {
+  const words = new URLSearchParams({ process: name });
+  if (pid) words.set('pid', pid);
+  return `#${words}`;
+}
+
+/** Address of a remote. */
+export const remoteHash = (address) => `#${new URLSearchParams({ remote: address })}`;
+
+/** `{kind: 'process', name, pid}`, `{kind: 'remote', address}`, or `null`. */
+export function current() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  if (words.get('process')) {
+    const pid = Number(words.get('pid'));
+    return { kind: 'process', name: words.get('process'), pid: Number.isInteger(pid) && pid > 0 ? pid : null };
+  }
+  if (words.get('remote')) return { kind: 'remote', address: words.get('remote') };
+  return null;
+}
