@@ -5,12 +5,16 @@
 
 #[path = "model/anomalies.rs"]
 mod anomalies;
+#[path = "model/clock.rs"]
+mod clock;
 #[path = "model/coverage.rs"]
 mod coverage;
 #[path = "model/ended.rs"]
 mod ended;
 #[path = "model/flows.rs"]
 mod flows;
+#[path = "model/ledger.rs"]
+mod ledger;
 #[path = "model/pressure.rs"]
 mod pressure;
 #[path = "model/processes.rs"]

@@ -1,5 +1,6 @@
 //! Anomalies: who is above the threshold, since when, in which order.
 
+use netmon::model::anomaly::Judgement;
 use netmon::model::flow::{FlowKey, Protocol};
 
 use super::world::{World, bytes, flow, owner, process, row, settings};
@@ -66,4 +67,27 @@ fn a_flow_without_a_listed_process_raises_none() {
     runs(&mut world, flow(process(2), Protocol::Tcp, 0), 9_000_000);
     let snapshot = world.tick();
     assert!(snapshot.anomalies.is_empty() && snapshot.flows.is_empty());
+}
+
+#[test]
+fn a_new_judgement_holds_from_the_next_tick_on() {
+    let mut world = World::new(settings());
+    let key = flow(process(1), Protocol::Tcp, 0);
+    runs(&mut world, key, 500_000);
+    let before = world.tick();
+    assert!(before.anomalies.is_empty());
+    let judgement = Judgement {
+        alpha: 1.0,
+        threshold: 400_000.0,
+    };
+    world.tracker.set_judgement(judgement);
+    runs(&mut world, key, 500_000);
+    let after = world.tick();
+    assert_eq!(
+        (before.threshold, after.threshold),
+        (1_000_000.0, 400_000.0)
+    );
+    // All of the last interval, nothing of those before.
+    assert_eq!(after.anomalies[0].value, 500_000.0);
+    assert_eq!(after.anomalies[0].since, after.at.wall);
 }

@@ -2,9 +2,11 @@
 //!
 //! The checks are [`World::tick_after`]'s; here are only the histories.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::model::flow::{FlowKey, Protocol};
+use netmon::model::snapshot::Snapshot;
 use netmon::model::tracker::Settings;
 use proptest::prelude::*;
 
@@ -12,10 +14,10 @@ use super::world::{World, bytes, flow, process, settings};
 
 /// So few that they meet each other again and again.
 const FLOWS: u16 = 12;
-const PROCESSES: u32 = 4;
+pub const PROCESSES: u32 = 4;
 
 #[derive(Debug, Clone)]
-enum Event {
+pub enum Event {
     Moves(u16, u64, u64),
     MovesClosed(u16, u64),
     MovesWithoutProcess(u16, u64),
@@ -25,7 +27,7 @@ enum Event {
     Ticks(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let n = 0..FLOWS;
     prop_oneof![
         6 => (n.clone(), 0..100_000_u64, 0..100_000_u64)
@@ -49,7 +51,8 @@ fn key(n: u16) -> FlowKey {
     key
 }
 
-fn happens(world: &mut World, event: &Event) {
+/// Lets it happen; a tick's snapshot is returned.
+pub fn happens(world: &mut World, event: &Event) -> Option<Arc<Snapshot>> {
     match *event {
         Event::Moves(n, tx, rx) => world.moves(key(n), bytes(tx, rx)),
         Event::MovesClosed(n, tx) => {
@@ -64,9 +67,10 @@ fn happens(world: &mut World, event: &Event) {
         Event::Removes(n) => world.removes(&key(n)),
         Event::Exits(n) => world.exits(process(1 + n)),
         Event::Ticks(milliseconds) => {
-            world.tick_after(Duration::from_millis(milliseconds));
+            return Some(world.tick_after(Duration::from_millis(milliseconds)));
         }
     }
+    None
 }
 
 proptest! {

@@ -31,11 +31,7 @@ pub fn settings() -> Settings {
         linger: Duration::from_secs(3),
         max_listed_ended: 100,
         max_flows: 1000,
-        engine: Engine {
-            name: "syscall",
-            method: "",
-            blind_spots: &[],
-        },
+        engine: Arc::new(Engine::new("syscall", "", &[])),
         boot: BOOT,
     }
 }

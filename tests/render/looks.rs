@@ -87,11 +87,13 @@ fn help_covers_the_screen() {
     let mut screen = screen();
     // As long as this text gets.
     let mut scene = fixture::scene(21, false);
-    scene.engine.blind_spots = &[
+    Arc::make_mut(&mut scene.engine).blind_spots = [
         "AF_PACKET receive rings and AF_XDP",
         "io_uring zero-copy receive from TCP",
         "peers of unconnected datagrams of io_uring and 32-bit processes",
-    ];
+    ]
+    .map(str::to_owned)
+    .into();
     screen.take(Arc::new(scene));
     screen.act(Action::ToggleHelp);
     insta::assert_snapshot!("help_80x24", drawn(&mut screen, 80, 24));

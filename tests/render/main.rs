@@ -7,6 +7,7 @@
 mod fixture;
 mod looks;
 mod manners;
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;

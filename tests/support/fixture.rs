@@ -41,6 +41,8 @@ pub fn v6(address: &str, port: u16) -> Option<Endpoint> {
 
 pub fn rates(tx: f64, rx: f64) -> Rates {
     Rates {
+        tx_bytes: (tx / 2.0) as u64,
+        rx_bytes: (rx / 2.0) as u64,
         tx,
         rx,
         smoothed: (tx + rx) * 0.9,
@@ -66,6 +68,7 @@ pub fn process(pid: u32, name: &str, command: &str, uid: u32, user: &str, age: u
         identity: Arc::new(Identity {
             name: name.to_string(),
             command: command.to_string(),
+            executable: Some(format!("/usr/bin/{name}")),
             uid,
             user: user.to_string(),
             cgroup: Some(format!("/system.slice/{name}.service")),
@@ -93,11 +96,11 @@ pub fn quiet(sequence: u64) -> Snapshot {
         boot: Duration::from_secs(BOOT),
         interval: Duration::from_millis(500),
         nominal_interval: Duration::from_millis(500),
-        engine: Engine {
-            name: "syscall",
-            method: "socket lengths, the rest at system call exit",
-            blind_spots: &["32-bit system calls"],
-        },
+        engine: Arc::new(Engine::new(
+            "syscall",
+            "socket lengths, the rest at system call exit",
+            &["32-bit system calls"],
+        )),
         threshold: 10.0 * MIB,
         protocols: Vec::new(),
         processes: Vec::new(),

@@ -9,10 +9,21 @@
 
 #[path = "../support/attached.rs"]
 mod attached;
+mod connect;
 mod endings;
+#[path = "../support/event.rs"]
+#[allow(dead_code, reason = "the record alone is of no use here")]
+mod event;
+mod fake;
+#[path = "../support/fixture.rs"]
+mod fixture;
 mod job;
 mod keys;
+#[path = "../support/netmon.rs"]
+#[allow(dead_code, reason = "the tests without a screen use the rest")]
+mod netmon;
 mod panics;
+mod past;
 mod pty;
 mod rows;
 mod session;
@@ -54,6 +65,8 @@ fn main() -> ExitCode {
         endings::trials(),
         job::trials(),
         panics::trials(),
+        connect::trials(),
+        past::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -40,7 +40,11 @@ pub fn main() -> anyhow::Result<()> {
             panic!("{WORDS}");
         }
     });
-    let result = tui::run(&feed, tui::Options::from_environment(Filter::default()));
+    let result = tui::run(
+        &feed,
+        tui::Options::from_environment(Filter::default()),
+        tui::Sources::default(),
+    );
     ensure!(sampler.join().is_err(), "no panic");
     result
 }

@@ -48,6 +48,7 @@ pub fn ordinary(command: &mut Command) {
     command
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8")
+        .env("NETMON_CONFIG", "none")
         .env_remove("NO_COLOR");
 }
 
@@ -264,13 +265,27 @@ impl Session {
     /// Waits for its end by whatever was done; fails unless the exit code is 0, the
     /// terminal is given back and nothing is left in the kernel.
     pub fn check_ends_well(mut self, held: &Held) -> anyhow::Result<()> {
+        self.check_ends()?;
+        held.check_gone()
+    }
+
+    /// Waits for its end; fails unless the exit code is 0 and the terminal is given back.
+    fn check_ends(&mut self) -> anyhow::Result<()> {
         let status = self.end()?;
         ensure!(status.code() == Some(0), "{status}\n{}", self.text());
         self.check_given_back()?;
-        held.check_gone()?;
         let left = self.text();
         ensure!(left.trim().is_empty(), "left on the screen: {left}");
         Ok(())
+    }
+
+    /// Quits by `q` one that has nothing in the kernel, and checks the end.
+    pub fn leave(mut self) -> anyhow::Result<()> {
+        let held = self.held();
+        let nothing = held.programs.is_empty() && held.links.is_empty() && held.maps.is_empty();
+        ensure!(nothing, "in the kernel: {held:?}");
+        self.send("q")?;
+        self.check_ends()
     }
 
     /// Quits by `q`, and checks the end.
