@@ -2,6 +2,8 @@
 
 # What it takes to build, by Debian package; other systems get a line that names them.
 PACKAGES := clang libelf-dev zlib1g-dev pkg-config gcc libc6-dev iproute2
+# What some tests look with. Where one cannot be had, they say so by name.
+TEST_PACKAGES := chromium chromium-driver python3 python3-venv
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PREFIX ?= /usr/local
@@ -13,18 +15,23 @@ ifneq ($(ROOT),)
 export CARGO_TARGET_$(HOST)_RUNNER := sudo -E
 endif
 
-.PHONY: run test bench install audit setup test-kernels
+# What `install` puts in place; the same directory's prefix stands in the unit.
+BINARY ?= target/release/netmon
+UNITS := /lib/systemd/system
+USERS := /usr/lib/sysusers.d
+
+.PHONY: run test bench install install-files uninstall audit setup setup-tests test-kernels test-service
 
 run: setup
 	$(CARGO) build --release
 	$(ROOT) target/release/netmon
 
-test: setup
+test: setup setup-tests
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	$(CARGO) test
-	$(CARGO) bench -- --test
+	$(CARGO) test --benches -- --test
 
 # Criterion's figures of the hot paths, what hooks cost others, what netmon costs itself.
 bench: setup
@@ -32,7 +39,30 @@ bench: setup
 
 install: setup
 	$(CARGO) build --release
-	$(ROOT) install -D -m 755 target/release/netmon $(DESTDIR)$(PREFIX)/bin/netmon
+	$(MAKE) install-files
+
+# The binary, the service and its user, and the configuration file, which is written once:
+# what a person has changed stays, in `uninstall` too, as does the history.
+install-files:
+	$(ROOT) install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/netmon
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/systemd/netmon.service \
+		| $(ROOT) install -D -m 644 /dev/stdin $(DESTDIR)$(UNITS)/netmon.service
+	$(ROOT) install -D -m 644 packaging/systemd/netmon.sysusers $(DESTDIR)$(USERS)/netmon.conf
+	[ -e $(DESTDIR)/etc/netmon.toml ] \
+		|| $(ROOT) install -D -m 644 packaging/netmon.toml $(DESTDIR)/etc/netmon.toml
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+		$(ROOT) systemd-sysusers netmon.conf && $(ROOT) systemctl daemon-reload \
+			&& echo "start it by: systemctl enable --now netmon"; \
+	fi
+
+uninstall:
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+		$(ROOT) systemctl disable --now netmon || true; \
+	fi
+	$(ROOT) rm -f $(DESTDIR)$(PREFIX)/bin/netmon $(DESTDIR)$(UNITS)/netmon.service \
+		$(DESTDIR)$(USERS)/netmon.conf
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then $(ROOT) systemctl daemon-reload; fi
+	@echo "left in place: $(DESTDIR)/etc/netmon.toml and $(DESTDIR)/var/lib/netmon"
 
 # Licences, bans and sources always; advisories where their database can be had.
 audit:
@@ -44,6 +74,12 @@ audit:
 # by 5.10; see tests/kernels/run, whose --full runs all kernel tests there.
 test-kernels: setup
 	tests/kernels/run
+
+# The unit as it is installed, in an emulator under this machine's systemd; see
+# tests/service/guest.
+test-service: setup
+	$(CARGO) build
+	tests/service/guest target/kernels/service
 
 setup:
 	@missing=; \
@@ -66,3 +102,18 @@ setup:
 		echo "netmon needs a Rust toolchain: https://rustup.rs" >&2; exit 1; }
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+setup-tests: setup
+	@missing=; \
+	if command -v dpkg-query >/dev/null; then \
+		for package in $(TEST_PACKAGES); do \
+			dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q ' installed' \
+				|| missing="$$missing $$package"; \
+		done; \
+		[ -z "$$missing" ] || $(ROOT) apt-get update -qq || true; \
+		for package in $$missing; do \
+			echo "installing $$package"; \
+			$(ROOT) apt-get install -y -qq --no-install-recommends $$package \
+				|| echo "tests that need $$package will say so"; \
+		done; \
+	fi
