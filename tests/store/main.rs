@@ -46,6 +46,17 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let [option, file] = &words[..]
+        && option == writer::LOOK
+    {
+        return match writer::look(file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let trials = [
         crashes::trials(),
         full::trials(),

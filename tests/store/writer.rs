@@ -20,7 +20,7 @@ use netmon::sink::history::writer::{Settings, Writer};
 
 use crate::books::{Books, FOREVER, bucket, row, who};
 use crate::daemon::wait_for;
-use crate::netmon::{BINARY, Scratch};
+use crate::netmon::Scratch;
 use crate::trial::{root, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -161,6 +161,28 @@ fn retention() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has this program look at the history named after it as another process does.
+pub const LOOK: &str = "--look";
+
+/// Fails unless another process holds the lock by which SQLite knows that a history is
+/// open: SHARED_FIRST and SHARED_SIZE of `os.h` in SQLite 3.
+pub fn look(file: &str) -> anyhow::Result<()> {
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    let mut held = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0x4000_0002,
+        l_len: 510,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETLK(&mut held))?;
+    ensure!(
+        held.l_type != libc::F_UNLCK as libc::c_short,
+        "nobody holds a lock"
+    );
+    Ok(())
+}
+
 /// A process that closes a file lets go of all its locks on it. A question answered in
 /// the writer's process must not: the next one to close the history would take itself
 /// for the last and delete the log, and with it everything written from then on.
@@ -178,17 +200,8 @@ fn asked() -> anyhow::Result<()> {
     };
     for _ in 0..2 {
         Reader::open(&file)?.protocols(window, &Whose::default())?;
-        let ask = [
-            "history",
-            "top",
-            "--since",
-            "@1700002800",
-            "--until",
-            "@1700006400",
-            "--db",
-        ];
-        let mut elsewhere = Command::new(BINARY);
-        let done = elsewhere.args(ask).arg(&file).output()?;
+        let mut elsewhere = Command::new(std::env::current_exe()?);
+        let done = elsewhere.arg(LOOK).arg(&file).output()?;
         ensure!(done.status.success(), "{done:?}");
     }
     store.write(&bucket(start + 10, vec![row(&one, 1, 1, [10, 20])]))?;
