@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use libbpf_cargo::SkeletonBuilder;
 
 /// Source and name of each skeleton.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("bpf/netmon.bpf.c", "netmon.skel.rs"),
+    ("bpf/filter.bpf.c", "filter.skel.rs"),
+    ("bpf/xdp.bpf.c", "xdp.skel.rs"),
     ("benches/overhead/empty.bpf.c", "empty.skel.rs"),
 ];
 

@@ -1,4 +1,5 @@
-//! The metrics: taking a snapshot of ten thousand flows in, and writing the text.
+//! The metrics: taking a snapshot of ten thousand flows in, and writing the text; and
+//! what twenty interfaces add to both and to the record.
 //!
 //! Why this is hot: the first runs in the sampler's thread at every interval and delays
 //! the picture by what it costs; the second answers each scrape. Targets: 5 ms for
@@ -6,15 +7,19 @@
 
 #[path = "../tests/support/fixture.rs"]
 mod fixture;
+#[path = "../tests/support/links.rs"]
+mod links;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use netmon::model::filter::Filter;
 use netmon::model::snapshot::Snapshot;
 use netmon::sink::health::Health;
 use netmon::sink::metrics::{Metrics, Settings};
+use netmon::sink::record::Record;
 
 const FLOWS: usize = 10_240;
 const TOOK: Duration = Duration::from_millis(1);
@@ -72,6 +77,49 @@ fn benches(c: &mut Criterion) {
                 crowded.absorb(black_box(snapshot), TOOK);
             }
         });
+    });
+    group.finish();
+    interfaces(c);
+}
+
+/// Nothing but twenty interfaces, a quarter of them or all sampled.
+fn interfaces(c: &mut Criterion) {
+    let mut group = c.benchmark_group("interfaces");
+    for (name, sampled) in [("5_of_20_sampled", 5), ("20_of_20_sampled", 20)] {
+        let mut snapshot = fixture::quiet(1);
+        snapshot.interfaces = (1..=20)
+            .map(|n| match n <= sampled {
+                true => links::sampled(n, &format!("eth{n}"), 1_234_567),
+                false => links::interface(n, &format!("eth{n}"), 1_234_567),
+            })
+            .collect();
+        let filled = metrics();
+        filled.absorb(&snapshot, TOOK);
+        let none = metrics();
+        none.absorb(&fixture::quiet(1), TOOK);
+        let record = || serde_json::to_vec(&Record::new(&snapshot, &[], &Filter::default()));
+        println!(
+            "{name}: a record of {} bytes, metrics of {} more",
+            record().map_or(0, |record| record.len()),
+            filled.text().len() - none.text().len()
+        );
+        group.bench_function(format!("{name}/text"), |b| {
+            b.iter(|| black_box(&filled).text());
+        });
+        group.bench_function(format!("{name}/absorb"), |b| {
+            b.iter(|| filled.absorb(black_box(&snapshot), TOOK));
+        });
+        group.bench_function(format!("{name}/record"), |b| b.iter(record));
+    }
+    let none = metrics();
+    none.absorb(&fixture::quiet(1), TOOK);
+    group.bench_function("none/text", |b| b.iter(|| black_box(&none).text()));
+    let quiet = fixture::quiet(1);
+    group.bench_function("none/absorb", |b| {
+        b.iter(|| none.absorb(black_box(&quiet), TOOK));
+    });
+    group.bench_function("none/record", |b| {
+        b.iter(|| serde_json::to_vec(&Record::new(black_box(&quiet), &[], &Filter::default())));
     });
     group.finish();
 }

@@ -11,10 +11,12 @@ mod fixture;
 
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use netmon::model::flow::Protocol;
+use netmon::model::flow::{Protocol, Totals};
+use netmon::model::interface::{Class, Count, Hook, Interface, Sampled, Way, WayPace};
 use netmon::model::ledger::{Bucket, Ledger};
 use netmon::model::snapshot::{Rates, Snapshot};
 use netmon::sink::history::retention::Retention;
@@ -225,5 +227,89 @@ fn history(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, history);
+/// What interfaces add: five that are sampled, busy, on a machine that is quiet else.
+fn interfaces(c: &mut Criterion) {
+    let mut snapshot = fixture::quiet(1);
+    let hook = Arc::new(Hook {
+        ingress: "xdp generic".to_owned(),
+        egress: "tcx".to_owned(),
+        reason: String::new(),
+    });
+    let way = Way {
+        frames: Count::default(),
+        classes: [Count::default(); Class::COUNT],
+    };
+    snapshot.interfaces = (1..=5)
+        .map(|index| Interface {
+            index,
+            name: format!("eth{index}").into(),
+            loopback: false,
+            totals: Totals::default(),
+            rates: Rates::default(),
+            tx_packets: 0.0,
+            rx_packets: 0.0,
+            uptime: Duration::ZERO,
+            peak: 0.0,
+            unsampled: None,
+            sampled: Some(Sampled {
+                hook: Arc::clone(&hook),
+                tx: way,
+                rx: way,
+                tx_pace: WayPace::default(),
+                rx_pace: WayPace::default(),
+                uptime: Duration::ZERO,
+                peak: 0.0,
+            }),
+        })
+        .collect();
+    let moves = |snapshot: &mut Snapshot| {
+        for one in &mut snapshot.interfaces {
+            one.totals += fixture::totals(120_000, 1_400_000);
+            let sampled = one.sampled.as_mut().expect("it is sampled");
+            for class in [Class::Tcp, Class::Udp, Class::Http, Class::Https] {
+                for way in [&mut sampled.tx, &mut sampled.rx] {
+                    way.classes[class as usize] += Count {
+                        packets: 100,
+                        bytes: 120_000,
+                    };
+                }
+            }
+        }
+    };
+    let mut ledger = Ledger::new(Duration::from_secs(10));
+    let mut readings = 0;
+    let mut group = c.benchmark_group("interfaces");
+    group.bench_function("absorb", |b| {
+        b.iter(|| {
+            readings += 1;
+            moves(&mut snapshot);
+            reading(&mut snapshot, readings);
+            black_box(ledger.absorb(&snapshot))
+        });
+    });
+    ledger.finish();
+    group.sample_size(20);
+    group.bench_function("ten_seconds_of_cpu", |b| {
+        let directory = Directory::new("interfaces");
+        let mut store = directory.store();
+        let mut ledger = Ledger::new(Duration::from_secs(10));
+        let mut minute = || {
+            let before = cpu();
+            for _ in 0..6 * READINGS {
+                readings += 1;
+                moves(&mut snapshot);
+                reading(&mut snapshot, readings);
+                if let Some(bucket) = ledger.absorb(&snapshot) {
+                    store.write(&bucket).expect("written");
+                    while store.tidy(&RETENTION).expect("tidied") {}
+                }
+            }
+            (cpu() - before) / 6
+        };
+        b.iter_custom(|rounds| (0..rounds).map(|_| minute()).sum());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, history, interfaces);
 criterion_main!(benches);

@@ -1,7 +1,9 @@
 //! One step of the data path: read the kernel, tick the model, write back.
 //!
-//! Owns the collector and the tracker together, and nothing of threads, screens
+//! Owns the source of samples and the tracker together, and nothing of threads, screens
 //! or command lines: [`crate::run`] decides when to step, tests step by hand.
+
+mod source;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +11,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::collect::accounting::{self, Accounting, Plan};
+use crate::collect::accounting::{Accounting, Plan};
 use crate::collect::clock;
-use crate::collect::drain::Drain;
 use crate::collect::interfaces::Interfaces;
+use crate::collect::packets;
+use crate::collect::tcp_health::TcpHealths;
+use crate::collect::xdp::{self, InterfaceSampler};
 use crate::model::anomaly::Judgement;
 use crate::model::sample::{Moment, Sample};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Engine, Snapshot};
 use crate::model::tracker::{self, Tracker};
+use source::Source;
 
 /// How often a reading that was interrupted is done again, at most.
 const READ_AGAIN: u32 = 2;
@@ -26,6 +31,8 @@ const READ_AGAIN: u32 = 2;
 pub struct Settings {
     /// Engines in order of preference.
     pub plans: Vec<Plan>,
+    /// Captured packets in place of kernel programs: no plan is loaded then.
+    pub packets: Option<packets::Settings>,
     /// Entries of the kernel's flow map.
     pub max_flows: u32,
     /// Nominal time between two steps.
@@ -42,14 +49,18 @@ pub struct Settings {
     pub max_listed_ended: usize,
     /// Directory on bpffs under which the four maps are pinned.
     pub pin: Option<PathBuf>,
+    /// Interfaces whose packets are told apart by protocol; none for no such sampler.
+    pub interfaces: Option<xdp::Settings>,
 }
 
 /// A running monitor without a screen.
 pub struct Sampler {
-    accounting: Accounting,
-    drain: Drain,
+    source: Source,
     /// Absent where the kernel does not let them be read.
     interfaces: Option<Interfaces>,
+    /// Where one was asked for.
+    packets: Option<InterfaceSampler>,
+    connections: TcpHealths,
     tracker: Tracker,
     sample: Sample,
     /// Nominal time between two steps.
@@ -60,18 +71,18 @@ impl Sampler {
     /// Loads and attaches; counting has begun when it returns.
     ///
     /// # Errors
-    /// As [`Accounting::open`].
+    /// As [`Accounting::open`], or [`packets::Packets::open`].
     pub fn start(settings: Settings) -> Result<Sampler> {
-        let accounting = Accounting::open(&accounting::Settings {
-            plans: settings.plans,
-            max_flows: settings.max_flows,
-            pin: settings.pin,
-        })?;
-        let drain = Drain::new(&accounting)?;
+        let source = Source::open(&settings)?;
+        let packets = settings.interfaces.as_ref();
+        let mut packets = packets.map(InterfaceSampler::open).transpose()?;
         let mut interfaces = Interfaces::open().ok();
         let mut sample = Sample::default();
         if let Some(interfaces) = &mut interfaces {
             interfaces.read(&mut sample);
+        }
+        if let Some(packets) = &mut packets {
+            packets.read(&mut sample);
         }
         let mut tracker = Tracker::new(
             tracker::Settings {
@@ -82,16 +93,17 @@ impl Sampler {
                 linger: settings.linger,
                 max_listed_ended: settings.max_listed_ended,
                 max_flows: settings.max_flows as usize,
-                engine: Arc::clone(&accounting.engine),
+                engine: Arc::clone(source.engine()),
                 boot: clock::boot_wall(),
             },
             clock::now(),
         );
         tracker.begin(&sample);
         Ok(Sampler {
-            accounting,
-            drain,
+            source,
             interfaces,
+            packets,
+            connections: TcpHealths::start()?,
             tracker,
             sample,
             interval: settings.interval,
@@ -104,13 +116,9 @@ impl Sampler {
     /// If the kernel refuses a read or a write.
     pub fn step(&mut self) -> Result<Arc<Snapshot>> {
         let at = self.read()?;
+        self.connections.read(&mut self.sample);
         let snapshot = self.tracker.tick(&self.sample, at);
-        let feedback = self.tracker.feedback();
-        let maps = &self.accounting.maps;
-        self.drain
-            .write_rates(maps, feedback.rates.iter().copied())?;
-        self.drain.remove_flows(maps, feedback.flows)?;
-        self.drain.remove_processes(maps, feedback.processes)?;
+        self.source.give_back(self.tracker.feedback())?;
         Ok(snapshot)
     }
 
@@ -121,13 +129,16 @@ impl Sampler {
     /// have moved in the next interval. Such a reading is done again.
     fn read(&mut self) -> Result<Moment> {
         let (mut start, mut busy) = (clock::now(), clock::thread_cpu());
-        self.drain.poll(&self.accounting, &mut self.sample)?;
+        self.source.poll(&mut self.sample)?;
         let mut left = READ_AGAIN;
         loop {
             // After the maps: what was counted there has passed the interfaces, but
             // for what still waits to be sent.
             if let Some(interfaces) = &mut self.interfaces {
                 interfaces.read(&mut self.sample);
+            }
+            if let Some(packets) = &mut self.packets {
+                packets.read(&mut self.sample);
             }
             let (end, busy_by_now) = (clock::now(), clock::thread_cpu());
             let took = end.monotonic.saturating_sub(start.monotonic);
@@ -137,7 +148,7 @@ impl Sampler {
             }
             left -= 1;
             (start, busy) = (end, busy_by_now);
-            self.drain.poll_again(&self.accounting, &mut self.sample)?;
+            self.source.poll_again(&mut self.sample)?;
         }
     }
 
@@ -153,7 +164,13 @@ impl Sampler {
 
     /// Counts nothing from now on; a program that is at work still ends its work.
     pub fn detach(&mut self) {
-        self.accounting.detach();
+        self.source.detach();
+    }
+
+    /// What went wrong since the last call, or is well again, and is no failure of a
+    /// reading.
+    pub fn troubles(&mut self) -> Vec<String> {
+        self.source.troubles()
     }
 
     /// Changes the nominal interval.
@@ -167,14 +184,17 @@ impl Sampler {
         self.tracker.set_judgement(judgement);
     }
 
-    /// How it counts.
-    pub fn plan(&self) -> Plan {
-        self.accounting.plan
+    /// What counts, and what that cannot see.
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.source.engine()
     }
 
-    /// The collector, for its statistics.
-    pub fn accounting(&self) -> &Accounting {
-        &self.accounting
+    /// The collector, for its statistics; `None` without kernel programs.
+    pub fn accounting(&self) -> Option<&Accounting> {
+        match &self.source {
+            Source::Programs(programs) => Some(&programs.accounting),
+            Source::Packets(_) => None,
+        }
     }
 }
 

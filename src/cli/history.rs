@@ -28,7 +28,10 @@ pub enum Question {
         /// Most rows
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = limit)]
         limit: usize,
-        /// When, whose and how.
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+        /// When and how.
         #[command(flatten)]
         window: Window,
     },
@@ -43,13 +46,24 @@ pub enum Question {
         /// Most lines
         #[arg(long, value_name = "N", default_value_t = 8, value_parser = limit, requires = "by")]
         limit: usize,
-        /// When, whose and how.
+        /// Bytes of this interface, with headers, in place of those of processes
+        // `iface` in a configuration file is the sampler's, and no question.
+        #[arg(long, visible_alias = "iface", value_name = "NAME",
+              conflicts_with_all = ["by", "name", "pid", "remote", "protocol"])]
+        interface: Option<String>,
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+        /// When and how.
         #[command(flatten)]
         window: Window,
     },
     /// Bytes by protocol
     Protocols {
-        /// When, whose and how.
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+        /// When and how.
         #[command(flatten)]
         window: Window,
     },
@@ -58,7 +72,22 @@ pub enum Question {
         /// Most rows
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = limit)]
         limit: usize,
-        /// When, whose and how.
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+        /// When and how.
+        #[command(flatten)]
+        window: Window,
+    },
+    /// Bytes and packets of interfaces, and what they were
+    Interfaces {
+        /// Only this interface
+        #[arg(long, visible_alias = "iface", value_name = "NAME")]
+        interface: Option<String>,
+        /// Most rows
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = limit)]
+        limit: usize,
+        /// When and how.
         #[command(flatten)]
         window: Window,
     },
@@ -67,7 +96,10 @@ pub enum Question {
         /// Most rows
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
         limit: usize,
-        /// When, whose and how.
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+        /// When and how.
         #[command(flatten)]
         window: Window,
     },
@@ -79,14 +111,15 @@ impl Question {
         match self {
             Question::Top { window, .. }
             | Question::Timeline { window, .. }
-            | Question::Protocols { window }
+            | Question::Protocols { window, .. }
             | Question::Remotes { window, .. }
+            | Question::Interfaces { window, .. }
             | Question::Alerts { window, .. } => window,
         }
     }
 }
 
-/// Which part of the past, and how to print it.
+/// Which part of the past, and how to print the answer.
 #[derive(Debug, Clone, Args)]
 pub struct Window {
     /// The history to read
@@ -98,6 +131,42 @@ pub struct Window {
     /// Until when (default: now)
     #[arg(long, value_name = "WHEN")]
     pub until: Option<String>,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    pub format: Shape,
+    /// The same as --format json
+    #[arg(long, conflicts_with_all = ["csv", "format"])]
+    pub json: bool,
+    /// The same as --format csv
+    #[arg(long, conflicts_with = "format")]
+    pub csv: bool,
+}
+
+impl Window {
+    /// How the answer is written.
+    pub fn shape(&self) -> Shape {
+        match (self.json, self.csv) {
+            (true, _) => Shape::Json,
+            (_, true) => Shape::Csv,
+            _ => self.format,
+        }
+    }
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// For people, as wide as the terminal
+    Table,
+    /// One JSON object
+    Json,
+    /// Comma-separated values below a header
+    Csv,
+}
+
+/// Whose bytes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Whose {
     /// Only processes of this name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -110,12 +179,6 @@ pub struct Window {
     /// Only this protocol
     #[arg(long, value_name = "PROTOCOL", value_parser = protocol)]
     pub protocol: Option<Protocol>,
-    /// One JSON object in place of the table
-    #[arg(long, conflicts_with = "csv")]
-    pub json: bool,
-    /// Comma-separated values in place of the table
-    #[arg(long)]
-    pub csv: bool,
 }
 
 /// What a row of `history top` is, or a line of `history timeline`.

@@ -6,6 +6,7 @@ mod history;
 mod serve;
 mod server;
 mod values;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use config::{Config, ConfigCommand};
-pub use history::{By, History, Question, Window};
+pub use history::{By, History, Question, Shape, Whose, Window};
 pub use serve::{DEFAULT_DB, Serve, Store};
 use server::server;
 use values::{alpha, count, duration, interval, max_flows, pid, port, protocol};
+pub use wire::{Capture, Iface, XdpMode};
 
 use crate::model::filter::Filter;
 use crate::model::flow::Protocol;
@@ -51,6 +53,10 @@ pub enum Command {
     Serve(Serve),
     /// Questions to the stored past
     History(History),
+    /// What crosses the interfaces, by protocol and by flow
+    Iface(Iface),
+    /// Bytes and packets of each address on an interface
+    Capture(Capture),
     /// What this kernel and these privileges allow, and how to mend what is missing
     Doctor(Doctor),
     /// Moves known bytes by every path and compares them with what is counted
@@ -115,6 +121,13 @@ pub struct Monitor {
     /// Which hooks count
     #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
     pub engine: EngineChoice,
+    /// Interfaces whose packets are told apart by protocol (XDP), `all` for all that are
+    /// up; with the packet engine those it captures on (default there: all)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub iface: Vec<String>,
+    /// Where a sampled interface's incoming packets are seen
+    #[arg(long, value_enum, default_value_t = XdpMode::Auto)]
+    pub xdp: XdpMode,
     /// List kernel threads too
     #[arg(long)]
     pub kernel_threads: bool,
@@ -198,8 +211,8 @@ pub struct Selftest {
     #[arg(value_name = "PATH")]
     pub paths: Vec<String>,
     /// Which hooks count
-    #[arg(long, value_enum, default_value_t = EngineChoice::Syscall)]
-    pub engine: EngineChoice,
+    #[arg(long, value_enum, default_value_t = Tested::Syscall)]
+    pub engine: Tested,
     /// One JSON object in place of the table
     #[arg(long)]
     pub json: bool,
@@ -222,16 +235,27 @@ pub enum EngineChoice {
     Syscall,
     /// Socket layer only: least overhead, no peers of unconnected datagrams
     Socket,
+    /// Captured packets, their owners by the socket tables: an estimate, and no BPF tracing
+    Packet,
 }
 
-/// What a record of `stream` looks like.
+/// The engines whose counts are exact, so that a self-test can judge them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tested {
+    /// Socket layer and syscalls: every path, every peer
+    Syscall,
+    /// Socket layer only: least overhead, no peers of unconnected datagrams
+    Socket,
+}
+
+/// What a record or a report looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One JSON object per line
     Json,
-    /// One row per protocol, process and flow, with a header line
+    /// Rows below a header line
     Csv,
-    /// A table for reading
+    /// Tables for reading
     Text,
 }
 

@@ -159,6 +159,56 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// How many threads capture.
+pub fn capture_workers(text: &str) -> Result<u16, String> {
+    within(text, 1..=256, "workers").map(|workers| workers as u16)
+}
+
+/// The bytes of a ring's block.
+pub fn block_size(text: &str) -> Result<u32, String> {
+    within(text, 4096..=1 << 30, "bytes of a block")
+        .ok()
+        .filter(|size| size.is_power_of_two())
+        .ok_or_else(|| {
+            format!("`{text}` is not a block's size; accepted are powers of two from 4096 on")
+        })
+}
+
+/// The blocks of a ring. The kernel keeps a pointer to each in one piece of at most 4 MiB.
+pub fn block_count(text: &str) -> Result<u32, String> {
+    within(text, 2..=1 << 19, "blocks")
+}
+
+/// The bytes of a ring's frame.
+pub fn frame_size(text: &str) -> Result<u32, String> {
+    within(text, 128..=1 << 20, "bytes of a frame")
+        .ok()
+        .filter(|size| size.is_multiple_of(16))
+        .ok_or_else(|| {
+            format!("`{text}` is not a frame's size; accepted are multiples of 16 from 128 on")
+        })
+}
+
+/// The seconds between two reports.
+pub fn report_interval(text: &str) -> Result<u64, String> {
+    within(text, 1..=86_400, "seconds").map(u64::from)
+}
+
+/// How many addresses are kept apart.
+pub fn max_addresses(text: &str) -> Result<u32, String> {
+    within(text, 16..=16_777_216, "addresses")
+}
+
+fn within(text: &str, accepted: std::ops::RangeInclusive<u32>, what: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|number| accepted.contains(number))
+        .ok_or_else(|| {
+            let (least, most) = accepted.into_inner();
+            format!("`{text}` is not a number of {what}; accepted are {least} to {most}")
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

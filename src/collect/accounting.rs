@@ -140,19 +140,22 @@ impl Drop for Accounting {
     }
 }
 
+/// The way out where no tracing is allowed.
+const OTHERWISE: &str = "or --engine packet, which estimates from captured packets";
+
 fn check_prerequisites() -> Result<()> {
     let missing = capability::missing();
     if !missing.is_empty() {
         bail!(
             "not permitted to trace the kernel: {} missing; run `sudo netmon`, or grant the binary \
-             `setcap cap_bpf,cap_perfmon=ep`",
+             `setcap cap_bpf,cap_perfmon=ep $(command -v netmon)`; {OTHERWISE}",
             missing.join(" and ")
         );
     }
     if !capability::has_btf() {
         bail!(
             "this kernel ({}) has no type information: {} is missing; use a kernel built with \
-             CONFIG_DEBUG_INFO_BTF=y (every current distribution's is)",
+             CONFIG_DEBUG_INFO_BTF=y (every current distribution's is); {OTHERWISE}",
             capability::kernel_release(),
             capability::BTF
         );
@@ -348,7 +351,7 @@ fn explain(plan: Plan, error: anyhow::Error) -> anyhow::Error {
         }
         ErrorKind::PermissionDenied => format!(
             "the kernel refused the programs; lockdown is {}, and `netmon doctor` tells what else \
-             is needed",
+             is needed; {OTHERWISE}",
             capability::lockdown().unwrap_or_else(|| "off".to_owned())
         ),
         _ if libbpf_log::lacks_tracepoints() => format!(

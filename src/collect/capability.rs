@@ -3,12 +3,18 @@
 //! Looks only at files under `/proc` and `/sys`; loads nothing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Kernel type information, without which nothing can be relocated.
 pub const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Bit numbers of include/uapi/linux/capability.h.
+const CAP_DAC_OVERRIDE: u32 = 1;
+const CAP_DAC_READ_SEARCH: u32 = 2;
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_NET_RAW: u32 = 13;
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
@@ -43,6 +49,47 @@ fn missing_of(effective: u64) -> Vec<&'static str> {
         .filter(|&(bit, _)| !has(bit))
         .map(|(_, name)| name)
         .collect()
+}
+
+/// The capabilities that sampling interfaces needs and this process lacks.
+pub fn missing_for_interfaces() -> Vec<&'static str> {
+    missing_for_interfaces_of(effective())
+}
+
+fn missing_for_interfaces_of(effective: u64) -> Vec<&'static str> {
+    let mut missing = missing_of(effective);
+    // CAP_SYS_ADMIN does not stand for this one.
+    if effective & (1 << CAP_NET_ADMIN) == 0 {
+        missing.insert(0, "CAP_NET_ADMIN");
+    }
+    missing
+}
+
+/// True if this process may capture packets.
+pub fn captures() -> bool {
+    effective() & (1 << CAP_NET_RAW) != 0
+}
+
+/// True if the open files of every user's processes may be looked at.
+pub fn sees_all_processes() -> bool {
+    sees_all_with(effective())
+}
+
+fn sees_all_with(effective: u64) -> bool {
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    has(CAP_SYS_PTRACE) && (has(CAP_DAC_READ_SEARCH) || has(CAP_DAC_OVERRIDE))
+}
+
+/// The PID namespace that the machine began with (`PROC_PID_INIT_INO`,
+/// include/linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// True if every process of the machine is listed in `/proc`: this is the first PID
+/// namespace, and nothing is left out (`hidepid`).
+pub fn lists_all_processes() -> bool {
+    let namespace = fs::metadata("/proc/self/ns/pid");
+    let is_first = namespace.is_ok_and(|it| it.ino() == FIRST_PID_NAMESPACE);
+    is_first && Path::new("/proc/1").exists()
 }
 
 /// True inside a user namespace other than the first, such as a rootless
@@ -86,10 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn other_processes_take_two_capabilities() {
+        let ptrace = 1 << CAP_SYS_PTRACE;
+        assert!(sees_all_with(ptrace | 1 << CAP_DAC_READ_SEARCH));
+        assert!(sees_all_with(ptrace | 1 << CAP_DAC_OVERRIDE));
+        assert!(!sees_all_with(ptrace));
+        assert!(!sees_all_with(1 << CAP_DAC_OVERRIDE | 1 << CAP_SYS_ADMIN));
+    }
+
+    #[test]
     fn sys_admin_stands_for_both() {
         assert!(missing_of(1 << CAP_SYS_ADMIN).is_empty());
         assert!(missing_of(1 << CAP_BPF | 1 << CAP_PERFMON).is_empty());
         assert_eq!(missing_of(1 << CAP_BPF), ["CAP_PERFMON"]);
         assert_eq!(missing_of(0), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(
+            missing_for_interfaces_of(1 << CAP_SYS_ADMIN),
+            ["CAP_NET_ADMIN"]
+        );
+        assert_eq!(missing_for_interfaces_of(1 << CAP_NET_ADMIN).len(), 2);
     }
 }

@@ -24,7 +24,7 @@ const COMMAND_BYTES: u64 = 4096;
 const CGROUPS_SEARCHED: usize = 10_000;
 /// `/proc/PID/stat` gives start times in USER_HZ, 100 on every architecture
 /// netmon runs on (include/asm-generic/param.h).
-const NS_PER_USER_TICK: u64 = 10_000_000;
+pub(super) const NS_PER_USER_TICK: u64 = 10_000_000;
 
 /// What the kernel noted of a process.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +76,12 @@ impl Identities {
         self.known
             .insert(seen.id, (seen.exec_id, Arc::clone(&identity)));
         identity
+    }
+
+    /// Who that was found to be before, as long as it runs the same program.
+    pub fn known(&self, id: &ProcessId, exec_id: u64) -> Option<Arc<Identity>> {
+        let (known, identity) = self.known.get(id)?;
+        (*known == exec_id).then(|| Arc::clone(identity))
     }
 
     /// Forgets a process whose entry has left the kernel's map.
@@ -157,9 +163,16 @@ fn is_same_process(directory: &Path, id: ProcessId) -> bool {
 
 /// Field 22 of `/proc/PID/stat`; the name in field 2 may hold anything but
 /// ends at the last parenthesis.
-fn start_ticks(stat: &str) -> Option<u64> {
+pub(super) fn start_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The effective user id of a process, by its `/proc/PID/status`.
+pub(super) fn effective_user(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn name(comm: &[u8], process: Option<&Path>) -> String {

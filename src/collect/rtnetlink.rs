@@ -1,33 +1,31 @@
 //! The set-up of the network as rtnetlink tells it: interfaces and addresses, and
 //! word of every change.
 //!
-//! Owns the sockets and the messages' layout (include/uapi/linux/netlink.h,
-//! rtnetlink.h, if_link.h, if_addr.h). sysfs would not do: it shows the network
+//! Owns the sockets and the messages' layout (include/uapi/linux/rtnetlink.h,
+//! if_link.h, if_addr.h). sysfs would not do: it shows the network
 //! namespace in which it was mounted, netlink the one netmon is in. Judges nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
-    socket,
-};
+use nix::sys::socket::{MsgFlags, SockProtocol, recv};
 
+use super::netlink::{self, Asker, attributes, ip, u16_at, u32_at};
 use crate::model::network::{Address, Link, Lower};
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
-/// `NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH`: all of them.
-const DUMP: u16 = 0x301;
+const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
+const RTM_NEWTFILTER: u16 = 44;
+const RTM_GETTFILTER: u16 = 46;
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR`.
 const CHANGES: u32 = 0x1 | 0x10 | 0x100;
 
+const IFF_UP: u32 = 0x1;
 const IFF_LOOPBACK: u32 = 0x8;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
@@ -42,24 +40,17 @@ const IFLA_PARENT_DEV_NAME: u16 = 56;
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-/// The upper bits of an attribute's type are flags.
-const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// Lengths of the fixed parts, each a multiple of the alignment of 4.
-const MESSAGE_HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
-const ATTRIBUTE_HEADER: usize = 4;
+const TC_HEADER: usize = 20;
+const TCA_KIND: u16 = 1;
+/// The parent of both a clsact and an ingress qdisc (include/uapi/linux/pkt_sched.h).
+const TC_H_INGRESS: u32 = 0xffff_fff1;
 
-/// The kernel fills at most this much at once (`netlink_recvmsg`, af_netlink.c).
-const BUFFER: usize = 32 * 1024;
-
-fn open(groups: u32) -> nix::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let protocol = SockProtocol::NetlinkRoute;
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-    Ok(fd)
+fn open() -> Result<Asker> {
+    Asker::open(SockProtocol::NetlinkRoute).context("could not open rtnetlink")
 }
 
 /// Hears of changes.
@@ -74,7 +65,8 @@ impl Changes {
     /// # Errors
     /// If the kernel refuses the socket.
     pub fn open() -> Result<Changes> {
-        let socket = open(CHANGES).context("could not listen to rtnetlink")?;
+        let socket = netlink::open(SockProtocol::NetlinkRoute, CHANGES)
+            .context("could not listen to rtnetlink")?;
         Ok(Changes { socket })
     }
 
@@ -103,82 +95,88 @@ impl Changes {
 /// # Errors
 /// If the kernel refuses, or answers what nobody can read.
 pub fn read() -> Result<(Vec<Link>, Vec<Address>)> {
-    let socket = open(0).context("could not open rtnetlink")?;
+    let mut asker = open()?;
     let mut links = Vec::new();
+    dump_links(&mut asker, |body| links.extend(link(body)))?;
+    let mut addresses = Vec::new();
+    asker
+        .dump(RTM_GETADDR, &[0; ADDRESS_HEADER], |kind, body| {
+            if kind == RTM_NEWADDR {
+                addresses.extend(address(body));
+            }
+        })
+        .context("could not list the network addresses")?;
+    Ok((links, addresses))
+}
+
+/// All interfaces of the network namespace, and whether each is up (`IFF_UP`).
+///
+/// # Errors
+/// As [`read`].
+pub fn links() -> Result<Vec<(Link, bool)>> {
+    let mut asker = open()?;
+    let mut links = Vec::new();
+    dump_links(&mut asker, |body| {
+        let is_up = u32_at(body, 8).is_some_and(|flags| flags & IFF_UP != 0);
+        links.extend(link(body).map(|link| (link, is_up)));
+    })?;
+    Ok(links)
+}
+
+fn dump_links(asker: &mut Asker, mut each: impl FnMut(&[u8])) -> Result<()> {
     let mut request = vec![0; LINK_HEADER];
     request.extend_from_slice(&8_u16.to_ne_bytes());
     request.extend_from_slice(&IFLA_EXT_MASK.to_ne_bytes());
     request.extend_from_slice(&RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
-    dump(&socket, RTM_GETLINK, &request, |kind, body| {
-        if kind == RTM_NEWLINK {
-            links.extend(link(body));
-        }
-    })
-    .context("could not list the network interfaces")?;
-    let mut addresses = Vec::new();
-    dump(&socket, RTM_GETADDR, &[0; ADDRESS_HEADER], |kind, body| {
-        if kind == RTM_NEWADDR {
-            addresses.extend(address(body));
-        }
-    })
-    .context("could not list the network addresses")?;
-    Ok((links, addresses))
-}
-
-/// Asks for everything of one kind and hands each answer's type and body over.
-fn dump(
-    socket: &OwnedFd,
-    request: u16,
-    body: &[u8],
-    mut each: impl FnMut(u16, &[u8]),
-) -> Result<()> {
-    let mut message = Vec::with_capacity(MESSAGE_HEADER + body.len());
-    // A few dozen bytes.
-    message.extend_from_slice(&((MESSAGE_HEADER + body.len()) as u32).to_ne_bytes());
-    message.extend_from_slice(&request.to_ne_bytes());
-    message.extend_from_slice(&DUMP.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    message.extend_from_slice(body);
-    send(socket.as_raw_fd(), &message, MsgFlags::empty())?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        // The kernel answers as it is read, so this never waits.
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let mut left = &buffer[..length];
-        while let Some((kind, body, rest)) = message_of(left) {
-            match kind {
-                NLMSG_DONE => return Ok(()),
-                NLMSG_ERROR => {
-                    let code = u32_at(body, 0).unwrap_or(0).cast_signed();
-                    return Err(Errno::from_raw(-code)).context("rtnetlink refused");
-                }
-                kind => each(kind, body),
+    asker
+        .dump(RTM_GETLINK, &request, |kind, body| {
+            if kind == RTM_NEWLINK {
+                each(body);
             }
-            left = rest;
-        }
-        if !left.is_empty() || length == 0 {
-            bail!("rtnetlink's answer is cut");
-        }
-    }
+        })
+        .context("could not list the network interfaces")
 }
 
-/// The first message's type and body, and what follows it.
-fn message_of(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = u32_at(bytes, 0)? as usize;
-    let body = bytes.get(MESSAGE_HEADER..length)?;
-    let rest = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((u16_at(bytes, 4)?, body, rest))
+/// Whether any tc filter hangs on `parent`, a qdisc's handle, of interface `index`.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn has_filters(index: u32, parent: u32) -> Result<bool> {
+    let mut asker = open()?;
+    let mut request = [0; TC_HEADER];
+    request[4..8].copy_from_slice(&index.to_ne_bytes());
+    request[12..16].copy_from_slice(&parent.to_ne_bytes());
+    let mut any = false;
+    asker
+        .dump(RTM_GETTFILTER, &request, |kind, _| {
+            any |= kind == RTM_NEWTFILTER;
+        })
+        .context("could not list the tc filters")?;
+    Ok(any)
 }
 
-/// The attributes in `bytes`, up to the first that is cut.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let kind = u16_at(bytes, 2)? & NLA_TYPE_MASK;
-        let value = bytes.get(ATTRIBUTE_HEADER..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
+/// Which qdisc an interface has for what comes in: `clsact`, which is for what goes out,
+/// too, or `ingress`.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn ingress_qdisc(index: u32) -> Result<Option<String>> {
+    let mut asker = open()?;
+    let mut request = [0; TC_HEADER];
+    request[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut found = None;
+    // The kernel lists those of all interfaces.
+    asker
+        .dump(RTM_GETQDISC, &request, |kind, body| {
+            let is_its = u32_at(body, 4) == Some(index) && u32_at(body, 12) == Some(TC_H_INGRESS);
+            if kind == RTM_NEWQDISC && is_its {
+                let rest = body.get(TC_HEADER..).unwrap_or_default();
+                let kind = attributes(rest).find(|(kind, _)| *kind == TCA_KIND);
+                found = kind.map(|(_, name)| text(name));
+            }
+        })
+        .context("could not list the qdiscs")?;
+    Ok(found)
 }
 
 fn link(body: &[u8]) -> Option<Link> {
@@ -238,33 +236,16 @@ fn address(body: &[u8]) -> Option<Address> {
     })
 }
 
-fn ip(value: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(value) {
-        return Some(Ipv4Addr::from(octets).into());
-    }
-    let octets = <[u8; 16]>::try_from(value).ok()?;
-    Some(Ipv6Addr::from(octets).into())
-}
-
 /// A text up to its NUL.
 fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0);
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(bytes.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::netlink::{ATTRIBUTE_HEADER, message_of};
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let length = (ATTRIBUTE_HEADER + value.len()) as u16;

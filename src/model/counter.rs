@@ -30,6 +30,14 @@ impl Counter {
         }
     }
 
+    /// A count of what moves from now on, where the kernel's entry stands at `totals`.
+    pub fn started_at(totals: Totals) -> Counter {
+        Counter {
+            last: totals,
+            ..Counter::default()
+        }
+    }
+
     /// Takes the kernel's counters in; returns what was added.
     pub fn read(&mut self, totals: Totals) -> Totals {
         let delta = totals.since(&self.last);

@@ -198,6 +198,7 @@ mod tests {
             process,
             totals: Totals::default(),
             rates: Rates::default(),
+            tcp: None,
             closed: false,
             anomalous: false,
         }
@@ -231,6 +232,7 @@ mod tests {
             loss: Loss::default(),
             balance: Balance::default(),
             coverage: None,
+            interfaces: Vec::new(),
         }
     }
 

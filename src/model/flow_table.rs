@@ -14,6 +14,7 @@ use super::anomaly::is_anomalous;
 use super::counter::Counter;
 use super::flow::{Connection, FlowKey, Protocol, Totals};
 use super::sample::{FlowCounters, Sample};
+use super::tcp::{TcpHealth, TcpTable};
 use super::tracker::{Settings, Tick};
 
 /// A datagram flow has no end of its own: this much silence is one.
@@ -28,6 +29,8 @@ pub struct FlowState {
     pub counter: Counter,
     /// It will move no more bytes, as far as anyone can tell.
     pub ended: bool,
+    /// How its connection fares, as last told.
+    pub tcp: Option<TcpHealth>,
     /// Wall-clock time since which it is anomalous.
     pub anomalous_since: Option<Duration>,
     /// Monotonic time of the last reading that brought bytes.
@@ -46,6 +49,7 @@ impl FlowState {
         FlowState {
             counter: Counter::resumed(totals),
             ended: false,
+            tcp: None,
             anomalous_since: None,
             active_at: now,
             in_kernel: true,
@@ -116,6 +120,21 @@ impl FlowTable {
             self.count(&counters.key, delta, first, &mut moved);
         }
         self.in_kernel = sample.flows.len();
+        if let Some(table) = &sample.tcp {
+            self.learn(table);
+        }
+    }
+
+    /// Takes in how connections fare. One that is not in the table has ended, or came
+    /// after it was made: what was known of it stays.
+    fn learn(&mut self, table: &TcpTable) {
+        for (key, state) in &mut self.flows {
+            if matches!(key.protocol, Protocol::Tcp | Protocol::Mptcp)
+                && let Some(health) = table.get(&key.connection())
+            {
+                state.tcp = Some(health);
+            }
+        }
     }
 
     /// The state of a flow; a new one goes on from what was forgotten of it.

@@ -4,6 +4,7 @@
 //! is an argument, and nothing here can fail.
 
 pub mod anomaly;
+pub mod census;
 pub mod cgroup;
 mod counter;
 pub mod coverage;
@@ -13,14 +14,18 @@ pub mod filter;
 pub mod flow;
 mod flow_table;
 mod headers;
+pub mod interface;
 pub mod ledger;
 mod needle;
 pub mod network;
-mod prefix;
+pub mod packet;
+pub mod packets;
+pub mod prefix;
 mod process_table;
 pub mod rate;
 pub mod sample;
 pub mod snapshot;
+pub mod tcp;
 pub mod tracker;
 pub mod units;
 mod ways_out;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flow::{Connection, FlowKey, ProcessId, Protocol, Totals};
+use super::interface::{Unsampled, WireCounters};
 use super::network::{LinkCounters, Network};
+use super::tcp::TcpTable;
 
 /// When something was read: one instant on the two clocks a reader needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +95,12 @@ pub struct Sample {
     pub network: Option<Arc<Network>>,
     /// Its interfaces' counters, each cumulative.
     pub links: Vec<LinkCounters>,
+    /// What an interface sampler counted, of each interface it is attached to.
+    pub wire: Vec<WireCounters>,
+    /// Interfaces that it should be attached to and is not.
+    pub unsampled: Vec<Unsampled>,
+    /// How the TCP connections fare, where that was asked for since the last sample.
+    pub tcp: Option<Arc<TcpTable>>,
 }
 
 impl Sample {
@@ -109,5 +117,8 @@ impl Sample {
         self.missed_events = 0;
         self.network = None;
         self.links.clear();
+        self.wire.clear();
+        self.unsampled.clear();
+        self.tcp = None;
     }
 }

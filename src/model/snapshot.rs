@@ -10,18 +10,23 @@ use std::time::Duration;
 use super::anomaly::Anomaly;
 use super::coverage::Coverage;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
+use super::interface::Interface;
 use super::sample::{Identity, Moment};
+use super::tcp::TcpHealth;
 
 /// Which hooks count, and what they cannot see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// The name records carry: `syscall` or `socket`.
+    /// The name records carry: `syscall`, `socket` or [`PACKET`].
     pub name: String,
     /// How it counts on this kernel, in a few words.
     pub method: String,
     /// Paths this engine cannot count on this kernel; empty is best.
     pub blind_spots: Vec<String>,
 }
+
+/// The name of the engine that counts packets.
+pub const PACKET: &str = "packet";
 
 impl Engine {
     /// An engine of these words.
@@ -31,6 +36,11 @@ impl Engine {
             method: method.to_owned(),
             blind_spots: blind_spots.iter().copied().map(str::to_owned).collect(),
         }
+    }
+
+    /// Whether it looks for the owners of packets, and so estimates.
+    pub fn estimates(&self) -> bool {
+        self.name == PACKET
     }
 }
 
@@ -104,6 +114,9 @@ pub struct FlowRow {
     pub totals: Totals,
     /// Of the last interval.
     pub rates: Rates,
+    /// How its connection fares, as last told by the kernel; `None` for what is no TCP
+    /// and where nobody asked.
+    pub tcp: Option<TcpHealth>,
     /// Closed, or idle for so long that netmon forgets it.
     pub closed: bool,
     /// Its smoothed rate is above the threshold.
@@ -206,6 +219,8 @@ pub struct Snapshot {
     /// How much of the machine's traffic is explained; `None` where the interfaces
     /// could not be read.
     pub coverage: Option<Coverage>,
+    /// The interfaces of netmon's network namespace, by `ifindex`.
+    pub interfaces: Vec<Interface>,
 }
 
 impl Snapshot {

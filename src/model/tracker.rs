@@ -15,6 +15,7 @@ use super::counter::Counter;
 use super::coverage::Meter;
 use super::flow::{FlowKey, ProcessId, Protocol, Totals};
 use super::flow_table::FlowTable;
+use super::interface::InterfaceTable;
 use super::process_table::ProcessTable;
 use super::rate::Ema;
 use super::sample::{Moment, Sample};
@@ -80,6 +81,7 @@ pub struct Tracker {
     protocols: [Counter; Protocol::COUNT],
     untracked: Counter,
     meter: Meter,
+    interfaces: InterfaceTable,
     settling: Settling,
 }
 
@@ -118,6 +120,7 @@ impl Tracker {
             protocols: Default::default(),
             untracked: Counter::default(),
             meter: Meter::default(),
+            interfaces: InterfaceTable::default(),
             settling: Settling {
                 since: start.monotonic,
                 ..Settling::default()
@@ -129,6 +132,7 @@ impl Tracker {
     /// it what they move counts from the first tick on.
     pub fn begin(&mut self, sample: &Sample) {
         self.meter.read(sample);
+        self.interfaces.begin(sample);
     }
 
     /// Changes the nominal interval from the next tick on.
@@ -176,6 +180,7 @@ impl Tracker {
             meter.flow_moved(key, moved, first);
         });
         self.meter.settle(&tick);
+        self.interfaces.tick(sample, &tick);
         for (counter, totals) in self.protocols.iter_mut().zip(sample.protocols) {
             counter.read(totals);
             counter.settle(&tick);
@@ -228,6 +233,7 @@ impl Tracker {
                 settled: self.settling.settled,
             },
             coverage: self.meter.coverage(),
+            interfaces: self.interfaces.rows(),
         }
     }
 
@@ -282,6 +288,7 @@ impl Tracker {
                 process,
                 totals: state.counter.totals,
                 rates: state.counter.rates,
+                tcp: state.tcp,
                 closed: state.ended,
                 anomalous: state.anomalous_since.is_some(),
             });

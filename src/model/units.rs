@@ -12,6 +12,12 @@ pub const AMOUNT_WIDTH: usize = 10;
 /// Columns that the widest [`rate`] takes: `1023.9 MiB/s`.
 pub const RATE_WIDTH: usize = 12;
 
+/// Columns that the widest [`short`] takes: `999.9M`.
+pub const SHORT_WIDTH: usize = 6;
+
+/// Columns that the widest [`mark`] takes: `1023K`.
+pub const MARK_WIDTH: usize = 5;
+
 /// What quantities are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unit {
@@ -183,6 +189,47 @@ pub fn rate(bytes_per_second: f64, unit: Unit) -> Text {
     text
 }
 
+/// A number in powers of 1000 for a narrow column, at most [`SHORT_WIDTH`] columns wide:
+/// `11.2M`.
+pub fn short(number: f64) -> Text {
+    // Adding a half rounds; the cast saturates, and makes 0 of a NaN.
+    let (number, prefix) = scale((number + 0.5) as u64, Unit::Bits);
+    let mut text = Text::EMPTY;
+    if prefix == 0 {
+        text.push_number(number);
+    } else {
+        text.push_number(number / 10);
+        text.push(b'.');
+        text.push(b'0' + (number % 10) as u8);
+        text.push(b" kMGTPE"[prefix]);
+    }
+    text
+}
+
+/// A rate given in bytes per second as the mark of a scale, at most [`MARK_WIDTH`]
+/// columns wide: `532B`, `1.4M`, `143K`. Beside a rate that names its unit it needs none.
+pub fn mark(bytes_per_second: f64, unit: Unit) -> Text {
+    let (value, units) = match unit {
+        Unit::Bytes => (bytes_per_second, BYTES),
+        Unit::Bits => (bytes_per_second * 8.0, BITS),
+    };
+    // As in `rate`.
+    let (number, prefix) = scale((value + 0.5) as u64, unit);
+    let mut text = Text::EMPTY;
+    match (prefix, number) {
+        (0, number) => text.push_number(number),
+        (_, 1000..) => text.push_number(number / 10),
+        (_, number) => {
+            text.push_number(number / 10);
+            text.push(b'.');
+            text.push(b'0' + (number % 10) as u8);
+        }
+    }
+    // The first letter of the unit.
+    text.push_str(&units[prefix][1..2]);
+    text
+}
+
 /// An amount in bytes for a text that is written once, such as a threshold or
 /// a total in a sentence. It reads as [`amount`] does.
 pub fn describe(bytes: u64) -> String {
@@ -267,6 +314,23 @@ mod tests {
     }
 
     #[test]
+    fn marks_are_short() {
+        let cases = [
+            (0.0, "0B", "0b"),
+            (532.0, "532B", "4.3k"),
+            (1.5e6, "1.4M", "12.0M"),
+            (1_048_000.0, "1023K", "8.4M"),
+            (1_048_575.0, "1.0M", "8.4M"),
+            (12.5e9, "11.6G", "100G"),
+            (f64::NAN, "0B", "0b"),
+        ];
+        for (value, bytes, bits) in cases {
+            let marks = [Unit::Bytes, Unit::Bits].map(|unit| mark(value, unit));
+            assert_eq!(marks.map(|mark| mark.to_string()), [bytes, bits]);
+        }
+    }
+
+    #[test]
     fn rates_come_in_bytes_and_bits() {
         assert_eq!(rate(1_468_006.4, Unit::Bytes).as_str(), "1.4 MiB/s");
         assert_eq!(rate(1_400_000.0, Unit::Bits).as_str(), "11.2 Mbit/s");
@@ -275,6 +339,22 @@ mod tests {
         assert_eq!(rate(125.0, Unit::Bits).as_str(), "1.0 kbit/s");
         assert_eq!(rate(f64::NAN, Unit::Bytes).as_str(), "0 B/s");
         assert_eq!(rate(-1.0, Unit::Bytes).as_str(), "0 B/s");
+    }
+
+    #[test]
+    fn short_numbers_are_in_powers_of_a_thousand() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.6, "1"),
+            (999.4, "999"),
+            (999.6, "1.0k"),
+            (11_234_567.0, "11.2M"),
+            (999_949_999.0, "999.9M"),
+            (999_950_001.0, "1.0G"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(short(number).as_str(), text, "{number}");
+        }
     }
 
     #[test]
@@ -319,7 +399,9 @@ mod tests {
 
         #[test]
         fn widths_hold(bytes in any::<u64>(), shift in 0u32..64) {
+            prop_assert!(short((bytes >> shift) as f64).len() <= SHORT_WIDTH);
             for unit in [Unit::Bytes, Unit::Bits] {
+                prop_assert!(mark((bytes >> shift) as f64, unit).len() <= MARK_WIDTH);
                 prop_assert!(amount(bytes >> shift, unit).len() <= AMOUNT_WIDTH);
                 prop_assert!(rate((bytes >> shift) as f64, unit).len() <= RATE_WIDTH);
             }

@@ -134,16 +134,19 @@ fn matches(words: Vec<OsString>) -> Result<ArgMatches, Trouble> {
     let mut words = command_first(words);
     let first = typed(&words).map_err(Trouble::Usage)?;
     let (path, inner) = deepest(&first);
+    // What takes nothing from a file is all there already.
+    let whole = |words| {
+        let matches = Cli::command().try_get_matches_from(words);
+        matches.map_err(Trouble::Usage)
+    };
     let Some(target) = options::target(&path) else {
-        return Ok(first);
+        return whole(words);
     };
     let Some(text) = wanted(inner.get_one::<PathBuf>("config").map(PathBuf::as_path))
         .read()
         .map_err(Trouble::File)?
     else {
-        return Cli::command()
-            .try_get_matches_from(words)
-            .map_err(Trouble::Usage);
+        return whole(words);
     };
     let (entries, problems) = text.entries();
     if let [first, others @ ..] = &problems[..] {
@@ -171,9 +174,7 @@ fn matches(words: Vec<OsString>) -> Result<ArgMatches, Trouble> {
             .into_iter()
             .map(OsString::from),
     );
-    Cli::command()
-        .try_get_matches_from(words)
-        .map_err(Trouble::Usage)
+    whole(words)
 }
 
 /// What was typed, though it may be incomplete without the file.

@@ -2,6 +2,8 @@
 //!
 //! Each engine is probed by loading it, never by the kernel's version.
 
+mod interfaces;
+
 use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,7 +15,7 @@ use super::{VERBOSE_LINES, written};
 use crate::cli::Doctor;
 use crate::collect::accounting::{Accounting, Plan, Settings};
 use crate::collect::interfaces::Interfaces;
-use crate::collect::{capability, libbpf_log};
+use crate::collect::{capability, libbpf_log, packets};
 use crate::model::snapshot::Engine;
 use crate::model::wire::Wire;
 
@@ -99,14 +101,21 @@ fn examine(to: &mut impl Write, verbose: bool) -> io::Result<ExitCode> {
     }
 
     wire(to)?;
+    interfaces::examine(to, verbose)?;
     let usable = capable && btf && engines(to, verbose)?;
+    let has_packets = packet_engine(to)?;
     if usable {
         writeln!(to, "netmon can run: `netmon`")?;
         Ok(ExitCode::SUCCESS)
     } else {
+        let meanwhile = if has_packets {
+            "; meanwhile `netmon --engine packet` can, as an estimate"
+        } else {
+            ""
+        };
         writeln!(
             to,
-            "netmon cannot run until the lines marked with [!!] are mended"
+            "netmon cannot run until the lines marked with [!!] are mended{meanwhile}"
         )?;
         Ok(ExitCode::FAILURE)
     }
@@ -173,6 +182,23 @@ fn engines(to: &mut impl Write, verbose: bool) -> io::Result<bool> {
         Err(hindrance) => hindrance.say(to, what, true)?,
     }
     Ok(usable.is_some())
+}
+
+/// The engine that needs no tracing; whether it can run.
+fn packet_engine(to: &mut impl Write) -> io::Result<bool> {
+    let what = "engine packet";
+    let (engine, sight) = match packets::probe() {
+        Ok(found) => found,
+        Err(error) => {
+            say(to, Verdict::Note, what, &format!("{error:#}"))?;
+            return Ok(false);
+        }
+    };
+    good(to, &engine, what)?;
+    for line in sight.lines() {
+        writeln!(to, "       {line}")?;
+    }
+    Ok(true)
 }
 
 /// A plan that loads, and what it does not see.

@@ -4,6 +4,7 @@
 
 mod chart;
 mod csv;
+mod interfaces;
 mod page;
 mod table;
 
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use self::page::Page;
 use super::written;
-use crate::cli::{self, Cli, History, Question};
+use crate::cli::{self, Cli, History, Question, Shape};
 use crate::sink::history::ask::{By, Whose, Window};
 use crate::sink::history::reader::Reader;
 use crate::sink::history::when;
@@ -47,7 +48,7 @@ pub fn run(options: &History) -> Result<ExitCode> {
 }
 
 /// Ends with a usage error, as any other wrong option does.
-fn usage(error: &str) -> ! {
+pub(super) fn usage(error: &str) -> ! {
     let mut command = Cli::command();
     // Names the options' values as the parser has them.
     command.build();
@@ -64,15 +65,14 @@ fn answer(
     page: &Page,
     mut to: impl Write,
 ) -> Result<ExitCode> {
-    let options = question.window();
-    let whose = whose(options);
+    let shape = question.window().shape();
     let mut write = |json: &dyn Fn(&mut dyn Write) -> io::Result<()>,
                      csv: &dyn Fn(&mut dyn Write) -> io::Result<()>,
                      table: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
-        let shape = match (options.json, options.csv) {
-            (true, _) => json,
-            (_, true) => csv,
-            _ => table,
+        let shape = match shape {
+            Shape::Json => json,
+            Shape::Csv => csv,
+            Shape::Table => table,
         };
         written(
             shape(&mut to)
@@ -81,42 +81,62 @@ fn answer(
         )
     };
     match question {
-        Question::Top { by, limit, .. } => {
-            let top = reader.top(window, by_of(*by), &whose, *limit)?;
+        Question::Top {
+            by, limit, whose, ..
+        } => {
+            let top = reader.top(window, by_of(*by), &whose_of(whose), *limit)?;
             write(&|to| json(to, &top), &|to| csv::top(to, &top), &|to| {
                 table::top(to, page, &top)
             })
         }
         Question::Timeline {
-            step, by, limit, ..
+            step,
+            by,
+            limit,
+            interface,
+            whose,
+            ..
         } => {
             let by = by.map(|by| (by_of(by), *limit));
             let step = step.unwrap_or_else(|| step_of(window));
-            let timeline = reader.timeline(window, step, &whose, by)?;
+            let timeline = match interface {
+                Some(name) => reader.interface_timeline(window, step, name)?,
+                None => reader.timeline(window, step, &whose_of(whose), by)?,
+            };
             write(
                 &|to| json(to, &timeline),
                 &|to| csv::timeline(to, &timeline),
-                &|to| chart::timeline(to, page, &timeline),
+                &|to| chart::timeline(to, page, &timeline, interface.as_deref()),
             )
         }
-        Question::Protocols { .. } => {
-            let protocols = reader.protocols(window, &whose)?;
+        Question::Protocols { whose, .. } => {
+            let protocols = reader.protocols(window, &whose_of(whose))?;
             write(
                 &|to| json(to, &protocols),
                 &|to| csv::protocols(to, &protocols),
                 &|to| table::protocols(to, page, &protocols),
             )
         }
-        Question::Remotes { limit, .. } => {
-            let remotes = reader.remotes(window, &whose, *limit)?;
+        Question::Remotes { limit, whose, .. } => {
+            let remotes = reader.remotes(window, &whose_of(whose), *limit)?;
             write(
                 &|to| json(to, &remotes),
                 &|to| csv::remotes(to, &remotes),
                 &|to| table::remotes(to, page, &remotes),
             )
         }
-        Question::Alerts { limit, .. } => {
-            let alerts = reader.alerts(window, &whose, *limit)?;
+        Question::Interfaces {
+            interface, limit, ..
+        } => {
+            let interfaces = reader.interfaces(window, interface.as_deref(), *limit)?;
+            write(
+                &|to| json(to, &interfaces),
+                &|to| csv::interfaces(to, &interfaces),
+                &|to| interfaces::interfaces(to, page, &interfaces),
+            )
+        }
+        Question::Alerts { limit, whose, .. } => {
+            let alerts = reader.alerts(window, &whose_of(whose), *limit)?;
             write(
                 &|to| json(to, &alerts),
                 &|to| csv::alerts(to, &alerts),
@@ -131,7 +151,7 @@ fn json(mut to: &mut dyn Write, answer: &impl Serialize) -> io::Result<()> {
     writeln!(to)
 }
 
-fn whose(options: &cli::Window) -> Whose {
+fn whose_of(options: &cli::Whose) -> Whose {
     Whose {
         name: options.name.clone(),
         pid: options.pid,

@@ -2,6 +2,8 @@
 //!
 //! Owns how a bucket becomes a snapshot. Which bucket is next is the history's business.
 
+mod interfaces;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -97,6 +99,8 @@ fn snapshot(past: &Past) -> Snapshot {
             rates: rates(&totals, length),
         }
     });
+    let interfaces = past.interfaces.iter();
+    let interfaces = interfaces.map(|row| interfaces::row(row, length));
     let mut processes = scene.processes;
     let anomalies: Vec<Anomaly> = past.alerts.iter().filter_map(anomaly).collect();
     for alert in &past.alerts {
@@ -130,6 +134,7 @@ fn snapshot(past: &Past) -> Snapshot {
         loss: Loss::default(),
         balance: Balance::default(),
         coverage: None,
+        interfaces: interfaces.collect(),
     }
 }
 
@@ -170,6 +175,7 @@ impl Scene {
             process: place,
             totals: Totals::default(),
             rates: Rates::default(),
+            tcp: None,
             closed: false,
             anomalous: false,
         });

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::told::Told;
 use crate::feed::Feed;
 use crate::model::snapshot::Snapshot;
 use crate::sampler::Sampler;
@@ -84,6 +85,7 @@ impl Drop for EndOnPanic<'_> {
 /// the programs detached, so that the last snapshot is complete.
 fn sample(mut sampler: Sampler, feed: &Feed, mut taps: Vec<Tap>) {
     let _end = EndOnPanic(feed);
+    let mut told = Told::default();
     let mut last = Instant::now();
     let mut due = last + FIRST.min(feed.interval());
     loop {
@@ -105,8 +107,12 @@ fn sample(mut sampler: Sampler, feed: &Feed, mut taps: Vec<Tap>) {
             sampler.detach();
         }
         let stepped = sampler.step();
+        for trouble in sampler.troubles() {
+            tracing::warn!("{trouble}");
+        }
         match stepped {
             Ok(snapshot) => {
+                told.in_log(&snapshot.interfaces);
                 // Of the step alone, whatever the taps take.
                 let took = now.elapsed();
                 for tap in &mut taps {

@@ -18,7 +18,7 @@ use super::metering::Metering;
 use super::notify::Notifier;
 use super::reload::{Live, Reload};
 use super::sampling::{Sampling, Tap};
-use super::{config, log, record, sampler_settings};
+use super::{USAGE, config, log, record, sampler_settings};
 use crate::cli::Serve;
 use crate::feed::{Feed, News};
 use crate::sampler::Sampler;
@@ -38,9 +38,6 @@ const SAMPLER: &str = "sampler";
 /// Steps, and time on top, that may be late before the health tells.
 const LATE_STEPS: u32 = 3;
 const LATE: Duration = Duration::from_secs(5);
-
-/// Exit code of a usage error.
-const USAGE: u8 = 2;
 
 /// Serves until SIGINT or SIGTERM, or until a part of it fails; SIGHUP has it read its
 /// configuration again.

@@ -225,6 +225,7 @@ mod tests {
         });
         let mut made = Snapshot {
             coverage: None,
+            interfaces: Vec::new(),
             sequence: 1,
             at: Moment::default(),
             boot: Duration::ZERO,
@@ -270,6 +271,7 @@ mod tests {
             process: 0,
             totals: flow,
             rates,
+            tcp: None,
             closed: false,
             anomalous: false,
         });

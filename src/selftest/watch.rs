@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::collect::accounting::Plan;
 use crate::model::flow::Totals;
@@ -38,6 +38,7 @@ impl Watch {
     pub fn start(plans: Vec<Plan>, max_flows: u32) -> anyhow::Result<Watch> {
         let mut sampler = Sampler::start(Settings {
             plans,
+            packets: None,
             max_flows,
             interval: Duration::from_millis(500),
             alpha: 0.4,
@@ -47,10 +48,11 @@ impl Watch {
             // Others may open thousands of connections meanwhile.
             max_listed_ended: 65_536,
             pin: None,
+            interfaces: None,
         })?;
         let last = sampler.step()?;
         let mut watch = Watch {
-            plan: sampler.plan(),
+            plan: sampler.accounting().context("no programs")?.plan,
             last,
             sampler,
         };

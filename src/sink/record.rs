@@ -3,16 +3,20 @@
 //! Names and meanings of the fields are a contract; only how a [`Snapshot`]
 //! becomes one is decided here. Writes to nothing.
 
+mod interface;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(super) use self::interface::{InterfaceRecord, interface};
 use crate::model::coverage::Coverage;
 use crate::model::filter::{Filter, Judge};
 use crate::model::flow::{Address, Endpoint, FlowKey, Protocol, Totals};
 use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, ProtocolRow, Rates, Snapshot};
+use crate::model::tcp::TcpHealth;
 
 /// Version of the record's layout.
 pub const SCHEMA: u32 = 1;
@@ -31,6 +35,7 @@ pub struct Record<'a> {
     anomalies: Vec<AnomalyRecord<'a>>,
     loss: LossRecord,
     coverage: Option<CoverageRecord<'a>>,
+    interfaces: Vec<InterfaceRecord<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +84,7 @@ struct FlowRecord<'a> {
     smoothed_rate: f64,
     closed: bool,
     anomalous: bool,
+    tcp: Option<TcpHealth>,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,6 +138,11 @@ pub(super) fn rounded(rate: f64) -> f64 {
     (rate * 100.0).round() / 100.0
 }
 
+/// Seconds, to a tenth of a millisecond.
+pub(super) fn rounded_seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e4).round() / 1e4
+}
+
 fn address(end: Option<Endpoint>) -> Option<Address> {
     end.map(|end| end.address)
 }
@@ -144,8 +155,8 @@ fn port(end: Option<Endpoint>) -> Option<u16> {
 impl<'a> Record<'a> {
     /// The record of `snapshot` with the rows that `filter` lets through, and
     /// with `protocols` that balance with its processes (see `books`).
-    /// `protocols`, `loss` and `coverage` always speak of the whole machine, and the sums
-    /// of unlisted processes are there only when nothing is filtered.
+    /// `protocols`, `loss`, `coverage` and `interfaces` always speak of the whole machine,
+    /// and the sums of unlisted processes are there only when nothing is filtered.
     pub fn new(snapshot: &'a Snapshot, protocols: &[ProtocolRow], filter: &Filter) -> Record<'a> {
         let judge = filter.judge(snapshot);
         let shown = judge.processes();
@@ -163,7 +174,7 @@ impl<'a> Record<'a> {
             schema: SCHEMA,
             sequence: snapshot.sequence,
             time: time(snapshot.at.wall),
-            interval_seconds: (snapshot.interval.as_secs_f64() * 1e4).round() / 1e4,
+            interval_seconds: rounded_seconds(snapshot.interval),
             engine: &snapshot.engine.name,
             protocols: protocols
                 .iter()
@@ -185,6 +196,7 @@ impl<'a> Record<'a> {
             anomalies: anomalies(snapshot, &judge),
             loss: loss(snapshot),
             coverage: snapshot.coverage.as_ref().map(coverage),
+            interfaces: snapshot.interfaces.iter().map(interface).collect(),
         }
     }
 }
@@ -193,7 +205,8 @@ fn process(row: &ProcessRow, boot: Duration) -> ProcessRecord<'_> {
     let who = &row.identity;
     ProcessRecord {
         pid: row.id.pid,
-        start_time: Some(time(boot + Duration::from_nanos(row.id.start_ns))),
+        // What is of no process began at no time.
+        start_time: (row.id.pid != 0).then(|| time(boot + Duration::from_nanos(row.id.start_ns))),
         name: &who.name,
         command: &who.command,
         uid: who.uid,
@@ -250,6 +263,7 @@ fn flow<'a>(row: &FlowRow, process: &'a ProcessRow) -> FlowRecord<'a> {
         smoothed_rate: rounded(row.rates.smoothed),
         closed: row.closed,
         anomalous: row.anomalous,
+        tcp: row.tcp,
     }
 }
 

@@ -9,7 +9,9 @@ use super::record::{Record, time};
 use crate::model::endpoint::printable;
 use crate::model::filter::Filter;
 use crate::model::flow::{Endpoint, Totals};
+use crate::model::interface::{Class, Interface, Sampled};
 use crate::model::snapshot::{ProtocolRow, Rates, Snapshot};
+use crate::model::tcp::TcpHealth;
 use crate::model::units::{self, Unit};
 
 /// What a record looks like.
@@ -17,16 +19,24 @@ use crate::model::units::{self, Unit};
 pub enum Format {
     /// One JSON object per line.
     Json,
-    /// One row per protocol, process and flow, below a header line.
+    /// One row per protocol, process and flow, below a header line. Interfaces have rows
+    /// only where a sampler was asked for: a reader that takes whatever is no protocol for
+    /// a process's would count them.
     Csv,
     /// A table for reading.
     Text,
 }
 
-/// Columns of the CSV format; `ended` is `exited` of a process and `closed` of a flow.
+/// Columns of the CSV format; `ended` is `exited` of a process and `closed` of a flow. What
+/// comes after `anomalous` is how the connection of a flow fares, empty elsewhere. Of an
+/// interface `name` is its name, and its operations are packets; without a protocol it is
+/// what the interface counts, with one what its sampler told apart.
 const CSV_HEADER: &str = "time,sequence,kind,pid,name,user,protocol,local_address,local_port,\
 remote_address,remote_port,tx_bytes,rx_bytes,tx_operations,rx_operations,tx_rate,rx_rate,\
-smoothed_rate,ended,anomalous";
+smoothed_rate,ended,anomalous,rtt_us,rtt_variance_us,retransmits,lost,congestion_window,send_mss";
+
+/// Most interfaces of a record in the text format.
+const TEXT_INTERFACES: usize = 10;
 
 /// Writes snapshots that pass `filter` to `to`, flushed one by one.
 pub struct Stream<W: Write> {
@@ -75,7 +85,10 @@ impl<W: Write> Stream<W> {
         let prefix = format!("{},{}", time(snapshot.at.wall), snapshot.sequence);
         for row in protocols {
             write!(self.to, "{prefix},protocol,,,,{},,,,,", row.protocol)?;
-            self.csv_numbers(&row.totals, &row.rates, false, false)?;
+            self.csv_numbers(&row.totals, &row.rates, [false, false], None)?;
+        }
+        for row in &snapshot.interfaces {
+            self.csv_interface(&prefix, row)?;
         }
         let judge = self.filter.judge(snapshot);
         for (row, _) in snapshot
@@ -91,13 +104,13 @@ impl<W: Write> Stream<W> {
                 "{prefix},process,{},{name},{user},,,,,,",
                 row.id.pid
             )?;
-            self.csv_numbers(&row.totals, &row.rates, row.exited, row.anomalous)?;
+            self.csv_numbers(&row.totals, &row.rates, [row.exited, row.anomalous], None)?;
         }
         if self.filter.is_empty() {
             for row in &snapshot.aggregates {
                 write!(self.to, "{prefix},process,0,{},-,,,,,,", row.name)?;
                 let exited = row.name == "[exited]";
-                self.csv_numbers(&row.totals, &row.rates, exited, false)?;
+                self.csv_numbers(&row.totals, &row.rates, [exited, false], None)?;
             }
         }
         for row in &snapshot.flows {
@@ -117,7 +130,38 @@ impl<W: Write> Stream<W> {
                 quoted(&process.identity.user),
                 row.key.protocol,
             )?;
-            self.csv_numbers(&row.totals, &row.rates, row.closed, row.anomalous)?;
+            self.csv_numbers(
+                &row.totals,
+                &row.rates,
+                [row.closed, row.anomalous],
+                row.tcp.as_ref(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// An interface that is sampled.
+    fn csv_interface(&mut self, prefix: &str, row: &Interface) -> io::Result<()> {
+        let Some(sampled) = &row.sampled else {
+            return Ok(());
+        };
+        let name = quoted(&row.name);
+        write!(self.to, "{prefix},interface,,{name},,,,,,,")?;
+        self.csv_numbers(&row.totals, &row.rates, [false, false], None)?;
+        for class in Class::ALL {
+            let (tx, rx) = (sampled.tx.of(class), sampled.rx.of(class));
+            let (tx_pace, rx_pace) = (sampled.tx_pace.of(class), sampled.rx_pace.of(class));
+            writeln!(
+                self.to,
+                "{prefix},interface,,{name},,{},,,,,{},{},{},{},{:.2},{:.2},,false,false,,,,,,",
+                class.name(),
+                tx.bytes,
+                rx.bytes,
+                tx.packets,
+                rx.packets,
+                tx_pace.bytes,
+                rx_pace.bytes,
+            )?;
         }
         Ok(())
     }
@@ -126,12 +170,12 @@ impl<W: Write> Stream<W> {
         &mut self,
         totals: &Totals,
         rates: &Rates,
-        ended: bool,
-        anomalous: bool,
+        [ended, anomalous]: [bool; 2],
+        tcp: Option<&TcpHealth>,
     ) -> io::Result<()> {
-        writeln!(
+        write!(
             self.to,
-            "{},{},{},{},{:.2},{:.2},{:.2},{ended},{anomalous}",
+            "{},{},{},{},{:.2},{:.2},{:.2},{ended},{anomalous},",
             totals.tx_bytes,
             totals.rx_bytes,
             totals.tx_operations,
@@ -139,6 +183,19 @@ impl<W: Write> Stream<W> {
             rates.tx,
             rates.rx,
             rates.smoothed,
+        )?;
+        let Some(tcp) = tcp else {
+            return writeln!(self.to, ",,,,,");
+        };
+        writeln!(
+            self.to,
+            "{},{},{},{},{},{}",
+            tcp.rtt_us,
+            tcp.rtt_variance_us,
+            tcp.retransmits,
+            tcp.lost,
+            tcp.congestion_window,
+            tcp.send_mss,
         )
     }
 
@@ -213,8 +270,58 @@ impl<W: Write> Stream<W> {
                 if row.anomalous { " !" } else { "" },
             )?;
         }
+        self.text_interfaces(&snapshot.interfaces)?;
         writeln!(self.to)
     }
+
+    /// The interfaces that moved something in the interval, fastest first. No filter
+    /// hides one: they speak of the machine.
+    fn text_interfaces(&mut self, interfaces: &[Interface]) -> io::Result<()> {
+        let speed = |row: &Interface| row.rates.tx + row.rates.rx;
+        let mut rows: Vec<&Interface> = interfaces.iter().filter(|row| speed(row) > 0.0).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by(|a, b| speed(b).total_cmp(&speed(a)).then(a.index.cmp(&b.index)));
+        let rate = |rate| units::rate(rate, Unit::Bytes).to_string();
+        writeln!(
+            self.to,
+            "{:>8} {:<16} {:>13} {:>13} {:>12} {:>12} {:>13} {:>12}",
+            "", "INTERFACE", "TX", "RX", "TX PKT/s", "RX PKT/s", "PEAK", "TOTAL"
+        )?;
+        for row in rows.iter().take(TEXT_INTERFACES) {
+            writeln!(
+                self.to,
+                "{:>8} {:<16} {:>13} {:>13} {:>12.1} {:>12.1} {:>13} {:>12}",
+                "",
+                row.name,
+                rate(row.rates.tx),
+                rate(row.rates.rx),
+                row.tx_packets,
+                row.rx_packets,
+                rate(row.peak),
+                units::amount(row.totals.bytes(), Unit::Bytes).to_string(),
+            )?;
+            if let Some(sampled) = &row.sampled {
+                writeln!(self.to, "{:>8} {}", "", classes(sampled))?;
+            }
+        }
+        match rows.len().saturating_sub(TEXT_INTERFACES) {
+            0 => Ok(()),
+            more => writeln!(self.to, "{:>8} and {more} more", ""),
+        }
+    }
+}
+
+/// What a sampler told apart in the interval, both directions together.
+fn classes(sampled: &Sampled) -> String {
+    let rate = |class| sampled.tx_pace.of(class).bytes + sampled.rx_pace.of(class).bytes;
+    let moved = Class::ALL.into_iter().filter(|class| rate(*class) > 0.0);
+    let words = moved.map(|class| {
+        let rate = units::rate(rate(class), Unit::Bytes);
+        format!("{} {rate}", class.name())
+    });
+    format!("  {}", words.collect::<Vec<_>>().join(", "))
 }
 
 /// A CSV field (RFC 4180).

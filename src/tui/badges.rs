@@ -21,7 +21,7 @@ const FILTER: u16 = 30;
 /// Columns of a trouble's words at most: more would hide the other badges.
 const TROUBLE: u16 = 60;
 
-/// PAST, RECONNECTING, what is wrong, FROZEN and the filter's text, from column `x` on; returns the
+/// PAST, RECONNECTING, ESTIMATED, what is wrong, FROZEN and the filter's text, from column `x` on; returns the
 /// column after.
 pub fn draw(scene: &Scene<'_>, mut x: u16, line: Rect, canvas: &mut Canvas<'_>) -> u16 {
     let style = scene.theme.badge;
@@ -39,6 +39,9 @@ pub fn draw(scene: &Scene<'_>, mut x: u16, line: Rect, canvas: &mut Canvas<'_>) 
     }
     if let Some(lost) = scene.place.and_then(|place| place.lost.as_ref()) {
         draw(&reconnecting(lost, scene.zone), u16::MAX);
+    }
+    if scene.is_estimated() {
+        draw(&[" ESTIMATED ".to_owned()], u16::MAX);
     }
     if let Some(trouble) = &scene.state.trouble {
         draw(&[format!(" {trouble} ")], TROUBLE);

@@ -5,6 +5,7 @@
 use crate::model::units::{AMOUNT_WIDTH, RATE_WIDTH};
 
 use super::state::Page;
+use super::words;
 
 /// One column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,14 @@ pub enum Column {
     Smoothed,
     /// Bytes of both directions since netmon started.
     Total,
+    /// Smoothed round-trip time of the flow's connection.
+    Rtt,
+    /// Segments that it sent again.
+    Retransmits,
     /// Command line of the process.
     Command,
+    /// Index of an interface.
+    Interface,
 }
 
 impl Column {
@@ -50,7 +57,10 @@ impl Column {
             Column::Rx => "RECEIVED",
             Column::Smoothed => "SMOOTHED",
             Column::Total => "TOTAL",
+            Column::Rtt => "RTT",
+            Column::Retransmits => "RETR",
             Column::Command => "COMMAND",
+            Column::Interface => "INTERFACE",
         }
     }
 
@@ -64,6 +74,8 @@ impl Column {
                 | Column::Rx
                 | Column::Smoothed
                 | Column::Total
+                | Column::Rtt
+                | Column::Retransmits
         )
     }
 
@@ -85,14 +97,20 @@ impl Column {
             // A process names its busiest protocol and counts the others.
             Column::Protocol => match page {
                 Page::Processes => [9; 3],
-                Page::Flows => [6; 3],
+                Page::Flows | Page::Interfaces => [6; 3],
             },
             Column::Flows => [6; 3],
             Column::Local => [15, 18, long_ends],
             Column::Remote => [15, 21, long_ends],
+            // Words, as there are no columns under them.
+            Column::Smoothed if page == Page::Interfaces => [9; 3],
+            Column::Total if page == Page::Interfaces => [9; 3],
             Column::Tx | Column::Rx | Column::Smoothed => [RATE_WIDTH as u16; 3],
             Column::Total => [AMOUNT_WIDTH as u16; 3],
+            Column::Rtt => [words::TIME_WIDTH as u16; 3],
+            Column::Retransmits => [6; 3],
             Column::Command => [16, 24, u16::MAX],
+            Column::Interface => [10; 3],
         }
     }
 }
@@ -123,8 +141,12 @@ pub fn of_page(page: Page) -> &'static [Column] {
             Column::Rx,
             Column::Smoothed,
             Column::Total,
+            Column::Rtt,
+            Column::Retransmits,
             Column::Command,
         ],
+        // Blocks have no columns: this is what they are sorted by.
+        Page::Interfaces => &[Column::Interface, Column::Smoothed, Column::Total],
     }
 }
 
@@ -144,13 +166,16 @@ fn sacrifice(page: Page) -> &'static [Column] {
         Page::Flows => &[
             Column::Command,
             Column::User,
+            Column::Retransmits,
             Column::Local,
+            Column::Rtt,
             Column::Total,
             Column::Pid,
             Column::Protocol,
             Column::Tx,
             Column::Rx,
         ],
+        Page::Interfaces => &[Column::Total, Column::Smoothed],
     }
 }
 
@@ -159,6 +184,7 @@ fn remainder(page: Page) -> &'static [Column] {
     match page {
         Page::Processes => &[Column::Process, Column::Smoothed],
         Page::Flows => &[Column::Remote],
+        Page::Interfaces => &[Column::Interface],
     }
 }
 
@@ -170,6 +196,16 @@ pub enum Ends {
     Short,
     /// IPv6 too.
     Long,
+}
+
+/// What the rows have to show, at most, since the start: columns that came and went
+/// with each flow would be hard to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// How long addresses are.
+    pub ends: Ends,
+    /// Some flow tells how its connection fares.
+    pub health: bool,
 }
 
 /// Columns before the first one: the marks of selection and state.
@@ -187,7 +223,8 @@ pub struct Place {
 }
 
 /// The columns of `page` that fit a table `width` wide, and their places.
-pub fn fit(page: Page, width: u16, ends: Ends) -> Vec<Place> {
+pub fn fit(page: Page, width: u16, contents: Contents) -> Vec<Place> {
+    let ends = contents.ends;
     const LEAST: usize = 0;
     const COMFORTABLE: usize = 1;
     const GREATEST: usize = 2;
@@ -196,6 +233,9 @@ pub fn fit(page: Page, width: u16, ends: Ends) -> Vec<Place> {
         GUTTER + widths.sum::<u16>() - 1
     };
     let mut columns: Vec<Column> = of_page(page).to_vec();
+    if !contents.health {
+        columns.retain(|column| !matches!(column, Column::Rtt | Column::Retransmits));
+    }
     for victim in sacrifice(page) {
         if needed(&columns, COMFORTABLE) <= width {
             break;
@@ -258,8 +298,13 @@ pub fn fit(page: Page, width: u16, ends: Ends) -> Vec<Place> {
 mod tests {
     use super::*;
 
+    const ALL: Contents = Contents {
+        ends: Ends::Long,
+        health: true,
+    };
+
     fn names(page: Page, width: u16) -> Vec<&'static str> {
-        fit(page, width, Ends::Long)
+        fit(page, width, ALL)
             .iter()
             .map(|p| p.column.title())
             .collect()
@@ -268,10 +313,10 @@ mod tests {
     #[test]
     fn a_wide_terminal_shows_all_and_is_filled() {
         for page in [Page::Processes, Page::Flows] {
-            let places = fit(page, 240, Ends::Long);
+            let places = fit(page, 250, ALL);
             assert_eq!(places.len(), of_page(page).len());
             let last = places[places.len() - 1];
-            assert_eq!(last.x + last.width, 240);
+            assert_eq!(last.x + last.width, 250);
         }
     }
 
@@ -290,6 +335,23 @@ mod tests {
     }
 
     #[test]
+    fn the_health_of_connections_needs_a_wide_terminal_and_somebody_who_tells_it() {
+        let wide = names(Page::Flows, 160);
+        assert!(wide.ends_with(&["TOTAL", "RTT", "RETR"]), "{wide:?}");
+        assert!(names(Page::Flows, 200).ends_with(&["RTT", "RETR", "COMMAND"]));
+        // The time outlives the user and the local end, and the count the user.
+        let narrow = names(Page::Flows, 110);
+        assert!(narrow.ends_with(&["TOTAL", "RTT"]), "{narrow:?}");
+        assert!(names(Page::Flows, 134).ends_with(&["RTT", "RETR"]));
+        let untold = Contents {
+            health: false,
+            ..ALL
+        };
+        let columns = fit(Page::Flows, 250, untold);
+        assert!(columns.iter().all(|place| place.column != Column::Rtt));
+    }
+
+    #[test]
     fn forty_columns_keep_the_row_and_its_rates() {
         assert_eq!(names(Page::Processes, 40), ["PROCESS", "SENT", "RECEIVED"]);
         assert_eq!(names(Page::Flows, 40), ["PROCESS", "REMOTE", "SMOOTHED"]);
@@ -304,9 +366,9 @@ mod tests {
 
     #[test]
     fn no_width_panics_or_overflows() {
-        for page in [Page::Processes, Page::Flows] {
+        for page in Page::ALL {
             for width in 0..300 {
-                let places = fit(page, width, Ends::Short);
+                let places = fit(page, width, Contents::default());
                 let last = places[places.len() - 1];
                 assert!(last.x + last.width <= width.max(GUTTER), "{page:?} {width}");
             }

@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 use crate::model::flow::Protocol;
-use crate::model::snapshot::{ProcessRow, Snapshot};
+use crate::model::snapshot::{FlowRow, ProcessRow, Snapshot};
+use crate::model::tcp::TcpHealth;
 use crate::model::units::{self, AMOUNT_WIDTH, RATE_WIDTH};
 
 use super::graph;
 use super::help::frame;
 use super::history::Series;
 use super::inspect::Details;
+use super::interface_detail;
 use super::paint::Canvas;
 use super::pen::Pen;
+use super::plot;
 use super::render::Scene;
 use super::table::{self, Standing};
 use super::words;
@@ -28,7 +32,7 @@ const GRAPH: std::ops::RangeInclusive<u16> = 2..=8;
 /// Draws the details in place of the table.
 pub fn draw(scene: &Scene<'_>, details: &Details, snapshot: &Snapshot, canvas: &mut Canvas<'_>) {
     let area = scene.layout.table();
-    frame(scene, area, &title(details), canvas);
+    frame(scene, area, &title(details, scene.past.is_some()), canvas);
     let inner = Rect::new(
         area.x + 2,
         area.y + 1,
@@ -42,24 +46,47 @@ pub fn draw(scene: &Scene<'_>, details: &Details, snapshot: &Snapshot, canvas: &
         y: inner.y,
     };
     facts(details, snapshot, &mut pen);
-    // A third for the graphs, so that the flows have at least a line.
+    if let Some(interface) = &details.interface {
+        interface_detail::draw(details, interface, &mut pen);
+        return;
+    }
+    // A flow that is the only one of its process is told of above.
+    let is_told = |row: &FlowRow| details.flow.is_some_and(|flow| flow.key == row.key);
+    let lines = match details.flows.iter().all(is_told) {
+        true => 0,
+        false => u16::try_from(details.flows.len() + 1).unwrap_or(u16::MAX),
+    };
+    // What the flows leave, and a third at least, so that these have a line.
     let left = pen.left();
-    let graph = (left / 3).clamp(*GRAPH.start(), *GRAPH.end());
+    let spare = left.saturating_sub(lines.saturating_add(1 + 2 * airy(left)));
+    let graph = spare.max(left / 3).clamp(*GRAPH.start(), *GRAPH.end());
     let is_past = pen.scene.past.is_some();
-    if !is_past && left > graph + 1 + u16::from(!details.flows.is_empty()) {
+    if !is_past && left > graph + 2 * u16::from(lines > 0) {
         graphs(details, graph, &mut pen);
     }
-    if !details.flows.is_empty() {
+    if lines > 0 {
         flows(details, &mut pen);
     }
 }
 
-fn title(details: &Details) -> String {
+fn title(details: &Details, is_past: bool) -> String {
     let mut title = String::from(" ");
     if let Some(flow) = &details.flow {
         let _ = write!(title, "{} flow of ", flow.key.protocol);
     }
+    if let Some(interface) = &details.interface {
+        let _ = write!(title, "{} ", interface.name);
+        // Which index it had then nobody knows.
+        if !is_past {
+            let _ = write!(title, "(index {}) ", interface.index);
+        }
+        return title;
+    }
     match (&details.process, &details.aggregate) {
+        // What belongs to nobody, and what the past no longer knows, has none.
+        (Some(process), _) if process.id.pid == 0 => {
+            let _ = write!(title, "{} ", process.identity.name);
+        }
         (Some(process), _) => {
             let _ = write!(title, "{} (pid {}) ", process.identity.name, process.id.pid);
         }
@@ -74,7 +101,10 @@ fn title(details: &Details) -> String {
 fn facts(details: &Details, snapshot: &Snapshot, pen: &mut Pen<'_, '_, '_>) {
     let theme = pen.scene.theme;
     if details.gone {
-        let text = "no longer listed; this is what was last known";
+        let text = match pen.scene.past {
+            Some(_) => "moved nothing at that time; this is what was last shown",
+            None => "no longer listed; this is what was last known",
+        };
         pen.line("state", text, theme.warning);
     }
     if let Some(flow) = &details.flow {
@@ -93,6 +123,9 @@ fn facts(details: &Details, snapshot: &Snapshot, pen: &mut Pen<'_, '_, '_>) {
         }
         pen.totals("total", &flow.totals);
         pen.rates(&flow.rates);
+        if let Some(tcp) = &flow.tcp {
+            health(tcp, pen);
+        }
     }
     if let Some(sum) = &details.aggregate {
         let text = match sum.name {
@@ -109,6 +142,42 @@ fn facts(details: &Details, snapshot: &Snapshot, pen: &mut Pen<'_, '_, '_>) {
     }
 }
 
+/// How a connection fares, as its own end sees it.
+fn health(tcp: &TcpHealth, pen: &mut Pen<'_, '_, '_>) {
+    let theme = pen.scene.theme;
+    let mut text = String::new();
+    if tcp.rtt_us == 0 {
+        text.push_str("not measured yet");
+    } else {
+        words::push_time(&mut text, tcp.rtt_us, theme);
+        text.push_str(if theme.glyphs.unicode { " ± " } else { " +- " });
+        words::push_time(&mut text, tcp.rtt_variance_us, theme);
+    }
+    pen.line("rtt", &text, theme.text);
+    let style = if tcp.lost > 0 {
+        theme.warning
+    } else {
+        theme.text
+    };
+    let segments = |count| if count == 1 { "segment" } else { "segments" };
+    let again = format!(
+        "{} {}; {} now thought lost",
+        tcp.retransmits,
+        segments(tcp.retransmits),
+        tcp.lost
+    );
+    pen.line("retransmit", &again, style);
+    let bytes = u64::from(tcp.congestion_window) * u64::from(tcp.send_mss);
+    let window = format!(
+        "{} {} of {} B: {}",
+        tcp.congestion_window,
+        segments(tcp.congestion_window),
+        tcp.send_mss,
+        units::amount(bytes, pen.scene.state.unit)
+    );
+    pen.line("congestion", &window, theme.text);
+}
+
 fn process_facts(
     process: &ProcessRow,
     in_flow: bool,
@@ -122,6 +191,10 @@ fn process_facts(
         pen.rates(&process.rates);
     }
     let third = (pen.area.height / 3).max(1);
+    if words::is_unattributed(process) {
+        pen.paragraph("why", &who.command, third);
+        return;
+    }
     pen.paragraph("command", &who.command, third);
     let user = if who.user == who.uid.to_string() {
         format!("uid {}", who.uid)
@@ -167,10 +240,15 @@ fn process_facts(
     }
 }
 
+/// Empty lines above the graphs, and as many below, where so many are left.
+fn airy(left: u16) -> u16 {
+    u16::from(left > 12)
+}
+
 /// The two directions side by side, each with its own scale.
 fn graphs(details: &Details, height: u16, pen: &mut Pen<'_, '_, '_>) {
     let theme = pen.scene.theme;
-    let airy = u16::from(pen.left() > 12);
+    let airy = airy(pen.left());
     pen.y += airy;
     let gap = 3;
     let width = (pen.area.width.saturating_sub(gap) / 2).min(90);
@@ -185,28 +263,24 @@ fn graphs(details: &Details, height: u16, pen: &mut Pen<'_, '_, '_>) {
 }
 
 /// One direction: a line of text with a graph under it.
-fn minute(area: Rect, glyph: &str, series: &Series, style: Style, pen: &mut Pen<'_, '_, '_>) {
+pub fn minute(area: Rect, glyph: &str, series: &Series, style: Style, pen: &mut Pen<'_, '_, '_>) {
     let peak = graph::peak(series);
     let shown = units::rate(peak.into(), pen.scene.state.unit);
-    let text = format!("{glyph} last minute, peak {shown}");
+    let [long, short, least] = ["last minute, peak ", "peak ", ""];
+    let fits = |words: &&str| {
+        let columns = glyph.width() + 1 + words.len() + shown.len();
+        columns <= usize::from(area.width)
+    };
+    let words = [long, short].into_iter().find(fits).unwrap_or(least);
+    let text = format!("{glyph} {words}{shown}");
     let canvas = &mut *pen.canvas;
     canvas.text(area.x, area.y, area.width, &text, pen.scene.theme.muted);
-    // A floor, so that a quiet minute is seen to be one.
-    for x in area.left()..area.right() {
-        let quiet = canvas.glyphs.quiet;
-        canvas.symbol(x, area.bottom() - 1, quiet, pen.scene.theme.muted);
-    }
-    let unicode = canvas.glyphs.unicode;
-    let put = |column, row, symbol: char| {
-        let mut bytes = [0; 4];
-        let symbol = symbol.encode_utf8(&mut bytes);
-        canvas.symbol(area.x + column, area.y + 1 + row, symbol, style);
+    let plot = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
     };
-    if unicode {
-        graph::braille(series, peak, area.width, area.height - 1, put);
-    } else {
-        graph::ascii(series, peak, area.width, area.height - 1, put);
-    }
+    plot::minute(series, plot, style, pen.scene.theme.muted, canvas);
 }
 
 /// The flows, as many as fit, from the scrolled one on.

@@ -2,18 +2,22 @@
 //!
 //! Draws what fits, most important first.
 
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use unicode_width::UnicodeWidthStr;
 
 use crate::model::snapshot::Snapshot;
 use crate::model::units::{self, Unit};
 
 use super::badges;
-use super::layout::HeaderSize;
+use super::blocks::Blocks;
+use super::layout::{HeaderSize, Layout};
 use super::paint::Canvas;
 use super::render::Scene;
-use super::state::{Mode, Page};
+use super::state::{Mode, Page, State};
 use super::words;
+
+/// From this width on the tabs have their names.
+const NAMED: u16 = 60;
 
 /// Names an alert lists at most.
 const NAMES: usize = 8;
@@ -106,7 +110,11 @@ fn position(scene: &Scene<'_>) -> String {
         return String::new();
     };
     let offset = scene.state.offset;
-    let end = (offset + usize::from(scene.layout.body.height)).min(view.rows.len());
+    let visible = match view.page {
+        Page::Processes | Page::Flows => usize::from(scene.layout.body.height),
+        Page::Interfaces => Blocks::plan(&scene.layout, view, scene.past.is_none()).whole(offset),
+    };
+    let end = (offset + visible).min(view.rows.len());
     if view.rows.is_empty() || scene.state.mode == Mode::Detail {
         return String::new();
     }
@@ -137,10 +145,6 @@ fn prompt(scene: &Scene<'_>, line: Rect, canvas: &mut Canvas<'_>) {
 
 fn hints(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) {
     let freeze = if scene.frozen { "resume" } else { "freeze" };
-    let page = match scene.state.page {
-        Page::Processes => "flows",
-        Page::Flows => "processes",
-    };
     let unit = match scene.state.unit {
         Unit::Bytes => "bits",
         Unit::Bits => "bytes",
@@ -157,7 +161,6 @@ fn hints(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) {
     let of_table = [
         ("q", "quit"),
         ("?", "help"),
-        ("Tab", page),
         ("/", "filter"),
         ("Enter", "details"),
         ("Space", freeze),
@@ -181,8 +184,56 @@ fn hints(scene: &Scene<'_>, x: u16, line: Rect, canvas: &mut Canvas<'_>) {
         _ => true,
     };
     let keys: Vec<_> = keys.iter().filter(of_use).copied().collect();
+    let x = draw_tabs(scene, x, canvas);
     let x = travel_hints(scene, x, line, canvas);
     draw_keys(scene, &keys, x, line, canvas);
+}
+
+/// Where the tabs stand: in a footer of one line there is no room, and in other modes
+/// their keys mean something else.
+fn tabs(state: &State, layout: &Layout) -> impl Iterator<Item = (Page, Rect)> {
+    let area = layout.footer;
+    let is_shown = area.height > 1 && state.mode == Mode::Table;
+    let with_names = area.width >= NAMED;
+    let mut x = area.x + 1;
+    let pages = Page::ALL.into_iter().filter(move |_| is_shown);
+    pages.map(move |page| {
+        let name = if with_names {
+            words::tab(page).len() + 1
+        } else {
+            0
+        };
+        let width = 1 + name as u16;
+        let tab = Rect::new(x, area.bottom() - 1, width, 1);
+        x += width + 2;
+        (page, tab.intersection(area))
+    })
+}
+
+/// The page whose tab is at this place of the screen.
+pub fn tab_at(state: &State, layout: &Layout, x: u16, y: u16) -> Option<Page> {
+    let mut tabs = tabs(state, layout);
+    let found = tabs.find(|(_, tab)| tab.contains(Position { x, y }));
+    found.map(|(page, _)| page)
+}
+
+/// Draws the pages' keys and names, that of the page shown marked. Returns the column
+/// after.
+fn draw_tabs(scene: &Scene<'_>, mut x: u16, canvas: &mut Canvas<'_>) -> u16 {
+    let theme = scene.theme;
+    for (number, (page, tab)) in (1..).zip(tabs(scene.state, &scene.layout)) {
+        let is_shown = page == scene.state.page;
+        let pick = |usual| if is_shown { theme.sorted } else { usual };
+        if is_shown {
+            canvas.tint(tab, theme.sorted);
+        }
+        let key = number.to_string();
+        let at = canvas.text(tab.x, tab.y, tab.width, &key, pick(theme.key)) + 1;
+        let room = tab.right().saturating_sub(at);
+        canvas.text(at, tab.y, room, words::tab(page), pick(theme.muted));
+        x = tab.right() + 2;
+    }
+    x
 }
 
 /// In the past, how to get out of it comes first. Returns the column after.

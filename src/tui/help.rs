@@ -12,11 +12,11 @@ use super::render::Scene;
 
 /// Every key and what it does.
 const KEYS: [(&str, &str); 15] = [
-    ("Tab", "processes or flows"),
+    ("1 2 3 Tab", "processes, flows, interfaces"),
     ("up down j k", "select a row"),
     ("PgUp PgDn", "a screen up or down"),
     ("Home End g G", "first or last row"),
-    ("Enter", "details of the row"),
+    ("Enter", "details of the row or interface"),
     ("Esc", "back; clear filter or selection"),
     ("/", "filter: name, pid, user, address, port, protocol"),
     ("s S < >", "sort by the next or previous column"),
@@ -27,10 +27,14 @@ const KEYS: [(&str, &str); 15] = [
         "[ ] { } .",
         "the past, with --db: back, forth; by an hour; now",
     ),
-    ("mouse", "wheel scrolls, click selects, title sorts"),
+    ("mouse", "wheel scrolls; click a row, a title, a page below"),
     ("? F1", "this help"),
     ("q F10 Ctrl-C", "quit; Ctrl-Z suspends"),
 ];
+
+/// What that badge means.
+const ESTIMATED: &str = "ESTIMATED: packets are counted, and who sent or got them is looked \
+    up in the socket tables afterwards; what found no owner is <unattributed>";
 
 /// Lines with a key: as far as the help scrolls where it does not fit.
 pub const LINES: usize = KEYS.len();
@@ -65,6 +69,9 @@ pub fn draw(scene: &Scene<'_>, canvas: &mut Canvas<'_>) {
             for text in coverage::parts(coverage, scene.state.unit, theme.glyphs) {
                 notes.extend(wrap(&text, usize::from(inner_width), 2));
             }
+        }
+        if scene.is_estimated() {
+            notes.extend(wrap(ESTIMATED, usize::from(inner_width), 3));
         }
         notes.extend(wrap(&text, usize::from(inner_width), 4));
     }

@@ -157,20 +157,30 @@ impl History {
             .aggregates
             .iter()
             .map(|row| (RowId::Aggregate(row.name), row.rates));
-        for (id, rates) in processes.chain(aggregates).chain(flows) {
-            let full = self.rows.len() >= ROWS;
-            let ring = match self.rows.entry(id) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                // A row that never moved a byte in its minute needs no ring.
-                Entry::Vacant(entry) if rates.tx + rates.rx > 0.0 && !full => {
-                    entry.insert(Ring::new())
-                }
-                Entry::Vacant(_) => continue,
-            };
-            ring.seen = sequence;
-            ring.add(rates, &touched);
+        let interfaces = snapshot
+            .interfaces
+            .iter()
+            .map(|row| (RowId::Interface(row.index), row.rates));
+        // The few come first, as flows may fill what room there is.
+        for (id, rates) in interfaces.chain(aggregates) {
+            self.add_row(id, rates, sequence, &touched);
+        }
+        for (id, rates) in processes.chain(flows) {
+            self.add_row(id, rates, sequence, &touched);
         }
         self.rows.retain(|_, ring| ring.seen == sequence);
+    }
+
+    fn add_row(&mut self, id: RowId, rates: Rates, sequence: u64, touched: &[Touched]) {
+        let full = self.rows.len() >= ROWS;
+        let ring = match self.rows.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            // A row that never moved a byte in its minute needs no ring.
+            Entry::Vacant(entry) if rates.tx + rates.rx > 0.0 && !full => entry.insert(Ring::new()),
+            Entry::Vacant(_) => return,
+        };
+        ring.seen = sequence;
+        ring.add(rates, touched);
     }
 
     /// The minute of everything together.

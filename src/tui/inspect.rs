@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 
+use crate::model::interface::{Class, Interface};
 use crate::model::snapshot::{AggregateRow, FlowRow, ProcessRow, Snapshot};
 
 use super::history::{History, Minute};
@@ -22,6 +23,8 @@ pub struct Details {
     pub flow: Option<FlowRow>,
     /// The sum, where the row is one.
     pub aggregate: Option<AggregateRow>,
+    /// The interface, where the row is one.
+    pub interface: Option<Interface>,
     /// All flows of the process, busiest first.
     pub flows: Vec<FlowRow>,
     /// Its last minute.
@@ -38,6 +41,7 @@ impl Details {
             process: None,
             flow: None,
             aggregate: None,
+            interface: None,
             flows: Vec::new(),
             minute: Minute::default(),
             gone: true,
@@ -61,9 +65,22 @@ impl Details {
                 self.aggregate = found.copied().or(self.aggregate);
                 found.is_none()
             }
+            RowId::Interface(index) => {
+                let found = snapshot.interfaces.iter().find(|row| row.index == index);
+                self.interface = found.cloned().or(self.interface.take());
+                found.is_none()
+            }
         };
         if !self.gone {
             self.minute = history.row(&self.id);
+        }
+    }
+
+    /// Lines that scroll: flows, or what an interface is told apart into.
+    pub fn scrollable(&self) -> usize {
+        match &self.interface {
+            Some(it) if it.sampled.is_some() => Class::COUNT,
+            _ => self.flows.len(),
         }
     }
 

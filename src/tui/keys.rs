@@ -7,7 +7,7 @@ use crossterm::event::{
 };
 
 use super::past::Step;
-use super::state::{Mode, State};
+use super::state::{Mode, Page, State};
 
 /// What a person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,12 @@ pub enum Action {
     Redraw,
     /// Hold the screen, or let it run again.
     ToggleFreeze,
-    /// Show the other table.
+    /// Show the next page.
     TurnPage,
+    /// Show the page before.
+    TurnPageBack,
+    /// Show this page, and close what lies over it.
+    ShowPage(Page),
     /// Move by rows.
     Move(isize),
     /// Move by screens.
@@ -131,6 +135,9 @@ fn key_action(key: KeyEvent, state: &State) -> Option<Action> {
         KeyCode::Char('+' | '=') => Action::StepInterval(1),
         KeyCode::Char('-' | '_') => Action::StepInterval(-1),
         KeyCode::Char('?') | KeyCode::F(1) => Action::ToggleHelp,
+        KeyCode::Char('1') => Action::ShowPage(Page::Processes),
+        KeyCode::Char('2') => Action::ShowPage(Page::Flows),
+        KeyCode::Char('3') => Action::ShowPage(Page::Interfaces),
         KeyCode::Char('[') => Action::Travel(Step::Back),
         KeyCode::Char(']') => Action::Travel(Step::Forth),
         KeyCode::Char('{') => Action::Travel(Step::HourBack),
@@ -138,7 +145,8 @@ fn key_action(key: KeyEvent, state: &State) -> Option<Action> {
         KeyCode::Char('.') => Action::Travel(Step::Now),
         // The rest acts on the table, which the details hide.
         _ if in_detail => return None,
-        KeyCode::Tab | KeyCode::BackTab => Action::TurnPage,
+        KeyCode::Tab => Action::TurnPage,
+        KeyCode::BackTab => Action::TurnPageBack,
         KeyCode::Char('/') => Action::EditFilter,
         KeyCode::Char('s' | '>') => Action::SortNeighbour(1),
         KeyCode::Char('S' | '<') => Action::SortNeighbour(-1),
@@ -228,6 +236,27 @@ mod tests {
             press(q, none, &state(Mode::Detail, true)),
             Some(Action::ToggleHelp)
         );
+    }
+
+    #[test]
+    fn digits_show_a_page_from_everywhere_but_a_text() {
+        for (at, page) in Page::ALL.into_iter().enumerate() {
+            let digit = char::from_digit(at as u32 + 1, 10).unwrap();
+            for mode in [Mode::Table, Mode::Detail] {
+                let action = press(
+                    KeyCode::Char(digit),
+                    KeyModifiers::NONE,
+                    &state(mode, false),
+                );
+                assert_eq!(action, Some(Action::ShowPage(page)));
+            }
+            let typed = press(
+                KeyCode::Char(digit),
+                KeyModifiers::NONE,
+                &state(Mode::Filter, false),
+            );
+            assert_eq!(typed, Some(Action::Type(digit)));
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! and reads nothing but the feed and the terminal.
 
 mod badges;
+mod block;
+mod blocks;
 mod columns;
 mod coverage;
 mod detail;
@@ -15,6 +17,9 @@ mod header;
 mod help;
 pub mod history;
 mod inspect;
+mod interface;
+mod interface_detail;
+mod interfaces;
 pub mod keys;
 mod layout;
 mod notices;
@@ -22,6 +27,7 @@ mod order;
 mod paint;
 pub mod past;
 mod pen;
+mod plot;
 mod render;
 pub mod screen;
 pub mod state;

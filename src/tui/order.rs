@@ -22,6 +22,8 @@ pub enum Row {
     Flow(u32),
     /// Index in [`Snapshot::aggregates`].
     Aggregate(u32),
+    /// Index in [`Snapshot::interfaces`].
+    Interface(u32),
 }
 
 /// What most comparisons need, side by side in memory: the rows themselves
@@ -140,6 +142,9 @@ impl Sorter<'_> {
             Column::Protocol => row.key.protocol.index() as u64,
             Column::Local => end_key(row.key.local),
             Column::Remote => end_key(row.key.remote),
+            // One that nobody asked about comes after one without any.
+            Column::Rtt => row.tcp.map_or(0, |tcp| u64::from(tcp.rtt_us) + 1),
+            Column::Retransmits => row.tcp.map_or(0, |tcp| u64::from(tcp.retransmits) + 1),
             _ => quantity_key(column, &row.totals, &row.rates),
         };
         let pid = row.key.process.pid;
@@ -237,7 +242,7 @@ impl Sorter<'_> {
             Row::Flow(_) => self
                 .flow_row(row)
                 .and_then(|flow| self.snapshot.process_of(flow)),
-            Row::Aggregate(_) => None,
+            Row::Aggregate(_) | Row::Interface(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Steps through the stored past, and where they end.
 //!
-//! Owns which stretch of time is shown. How the past is kept and read is the business
+//! Owns which stretch of time is shown, and which interface is which in it. How the past is kept and read is the business
 //! of whoever implements [`Past`].
 
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::model::snapshot::Snapshot;
 
 /// The past in stretches of time: as snapshots whose `at.wall` is the start of the
 /// stretch (since the Unix epoch, whole seconds), whose `interval` is its length, whose
-/// totals are what moved in it and whose rates are that by its length.
+/// totals are what moved in it and whose rates are that by its length. An interface's
+/// index is none that one of the present can have.
 pub trait Past {
     /// The latest stretch that began before `wall`.
     ///
@@ -51,6 +52,20 @@ pub enum Destination {
     Now,
     /// Nowhere, and why.
     Nowhere(String),
+}
+
+/// Interfaces of the past that there are now under the same name, as the same ones: with
+/// their index, by which they are followed from one time to another.
+pub fn recognize(then: Arc<Snapshot>, now: &Snapshot) -> Arc<Snapshot> {
+    let mut then = Arc::unwrap_or_clone(then);
+    for row in &mut then.interfaces {
+        if let Some(known) = now.interfaces.iter().find(|it| it.name == row.name) {
+            row.index = known.index;
+            row.loopback = known.loopback;
+        }
+    }
+    then.interfaces.sort_unstable_by_key(|row| row.index);
+    Arc::new(then)
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

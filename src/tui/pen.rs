@@ -34,6 +34,11 @@ impl Pen<'_, '_, '_> {
         self.area.bottom().saturating_sub(self.y)
     }
 
+    /// Columns from one direction to the other, where both are in a line.
+    pub fn half(&self) -> u16 {
+        (self.area.width.saturating_sub(LABEL) / 2).min(40)
+    }
+
     fn label(&mut self, label: &str) {
         let width = LABEL.min(self.area.width);
         let style = self.scene.theme.muted;
@@ -64,6 +69,13 @@ impl Pen<'_, '_, '_> {
 
     /// Bytes and operations of both directions, in columns.
     pub fn totals(&mut self, label: &str, totals: &Totals) {
+        // The past knows bytes only.
+        let words = self.scene.past.is_none().then_some(["operations", "ops"]);
+        self.counts(label, totals, words);
+    }
+
+    /// The same where it is other things that were counted, or nothing else than bytes.
+    pub fn counts(&mut self, label: &str, totals: &Totals, words: Option<[&str; 2]>) {
         if self.left() == 0 {
             return;
         }
@@ -71,7 +83,7 @@ impl Pen<'_, '_, '_> {
         let theme = self.scene.theme;
         let right = self.area.right();
         let mut x = self.area.x + LABEL;
-        let half = (self.area.width.saturating_sub(LABEL) / 2).min(40);
+        let half = self.half();
         for (glyph, bytes, operations, style) in [
             (
                 theme.glyphs.tx,
@@ -93,11 +105,9 @@ impl Pen<'_, '_, '_> {
             self.canvas.symbol(x, self.y, glyph, style);
             let amount = units::amount(bytes, self.scene.state.unit);
             self.canvas.right(x + 1, self.y, width, &amount, style);
-            let text = match half {
-                // The past knows bytes only.
-                _ if self.scene.past.is_some() => String::new(),
-                38.. => format!("in {operations} operations"),
-                26.. => format!("{operations} ops"),
+            let text = match (words, half) {
+                (Some([long, _]), 38..) => format!("in {operations} {long}"),
+                (Some([_, short]), 26..) => format!("{operations} {short}"),
                 _ => String::new(),
             };
             let room = half.saturating_sub(width + 3);
@@ -108,16 +118,21 @@ impl Pen<'_, '_, '_> {
         self.y += 1;
     }
 
+    /// What rates are called: those of the past are of all of its stretch.
+    pub fn rate_label(&self) -> &'static str {
+        if self.scene.past.is_some() {
+            "rate"
+        } else {
+            "now"
+        }
+    }
+
     /// Rates of both directions and the smoothed one.
     pub fn rates(&mut self, rates: &Rates) {
         if self.left() == 0 {
             return;
         }
-        self.label(if self.scene.past.is_some() {
-            "rate"
-        } else {
-            "now"
-        });
+        self.label(self.rate_label());
         let theme = self.scene.theme;
         let unit = self.scene.state.unit;
         let mut x = self.area.x + LABEL;

@@ -13,7 +13,7 @@ use super::paint::{Canvas, wrap};
 use super::state::{Mode, Page, State};
 use super::theme::Theme;
 use super::view::View;
-use super::{badges, detail, footer, header, help, table};
+use super::{badges, detail, footer, header, help, interface, table};
 use crate::model::snapshot::Snapshot;
 
 /// Everything a frame depends on.
@@ -44,6 +44,14 @@ impl Scene<'_> {
         self.place.is_some_and(|place| place.lost.is_some())
     }
 
+    /// Who moved what is shown was not counted but looked up afterwards.
+    pub fn is_estimated(&self) -> bool {
+        let estimates = self
+            .view
+            .is_some_and(|view| view.snapshot.engine.estimates());
+        self.past.is_none() && estimates
+    }
+
     /// The program, and where it looks.
     pub fn brand(&self) -> String {
         match self.place {
@@ -70,7 +78,10 @@ pub fn draw(scene: &Scene<'_>, buffer: &mut Buffer) {
                     detail::draw(scene, details, &view.snapshot, &mut canvas);
                 }
                 _ => {
-                    table::draw(scene, view, &mut canvas);
+                    match view.page {
+                        Page::Processes | Page::Flows => table::draw(scene, view, &mut canvas),
+                        Page::Interfaces => interface::draw(scene, view, &mut canvas),
+                    }
                     if scene.is_stale() {
                         canvas.tint(scene.layout.body, scene.theme.muted);
                     }
@@ -108,6 +119,7 @@ fn empty(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
     let rows = match view.page {
         Page::Processes => "process",
         Page::Flows => "flow",
+        Page::Interfaces => "interface",
     };
     let text = if view.unfiltered() > 0 && !scene.state.filter().is_empty() {
         format!(
@@ -116,12 +128,25 @@ fn empty(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
         )
     } else if view.unfiltered() > 0 {
         format!("No {rows} matches the filters of the command line")
+    } else if view.page == Page::Interfaces {
+        no_interfaces(scene)
     } else if scene.past.is_some() {
         "Nothing moved then".to_string()
     } else {
         "No network traffic yet: rows appear with the first byte sent or received".to_string()
     };
     notice(&text, scene.layout.body, scene.theme, canvas);
+}
+
+/// Why there are none: each machine has a loopback at the least.
+fn no_interfaces(scene: &Scene<'_>) -> String {
+    if scene.past.is_some() {
+        return "Nothing is kept of interfaces then: . goes back to now".to_owned();
+    }
+    match scene.place {
+        Some(place) => format!("{} does not tell of its interfaces", place.name),
+        None => "The kernel's counters of interfaces could not be read".to_owned(),
+    }
 }
 
 /// A quiet text in the middle of an area.

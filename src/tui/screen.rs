@@ -17,7 +17,8 @@ use crate::feed::{Feed, News};
 use crate::model::filter::Filter;
 use crate::model::snapshot::Snapshot;
 
-use super::columns::{self, Ends};
+use super::blocks::Blocks;
+use super::columns::{self, Column, Contents};
 use super::elsewhere::{self, Elsewhere};
 use super::history::History;
 use super::inspect::Details;
@@ -26,7 +27,7 @@ use super::layout::{self, Layout};
 use super::notices;
 use super::past::Past;
 use super::render::{self, Scene};
-use super::state::{Mode, RowId, State};
+use super::state::{Mode, Page, RowId, State};
 use super::theme::Theme;
 use super::view::View;
 use super::{Options, Trouble};
@@ -203,7 +204,9 @@ impl Screen {
             Action::Suspend => effect = Effect::Suspend,
             Action::Redraw => effect = Effect::Redraw,
             Action::ToggleFreeze => self.toggle_freeze(),
-            Action::TurnPage => self.state.turn_page(),
+            Action::TurnPage => self.show_page(self.state.page.neighbour(1)),
+            Action::TurnPageBack => self.show_page(self.state.page.neighbour(-1)),
+            Action::ShowPage(page) => self.show_page(page),
             Action::Move(rows) => self.step(rows),
             Action::MovePages(pages) => self.step(pages * page),
             Action::First => self.step(isize::MIN),
@@ -232,13 +235,18 @@ impl Screen {
             }
             Action::Click(x, y) => self.click(x, y),
         }
+        self.rebuild_if_due();
+        effect
+    }
+
+    /// Chooses and sorts the rows anew if how that is done has changed.
+    fn rebuild_if_due(&mut self) {
         if self.state.revision() != self.built
             && let Some(view) = &self.view
         {
             let shown = Arc::clone(&view.snapshot);
             self.rebuild(shown);
         }
-        effect
     }
 
     /// Only columns that are visible are walked through: one could not see
@@ -250,13 +258,24 @@ impl Screen {
     }
 
     fn columns(&self) -> Vec<columns::Place> {
-        let ends = self.view.as_ref().map_or(Ends::Short, |view| view.ends);
-        columns::fit(self.state.page, self.area.width, ends)
+        let view = self.view.as_ref();
+        let contents = view.map_or_else(Contents::default, |view| view.contents);
+        columns::fit(self.state.page, self.area.width, contents)
     }
 
-    /// Rows the table shows at once; 1 before anything was drawn.
+    /// Rows that a screen down skips; 1 before anything was drawn.
     fn page_height(&self) -> usize {
-        usize::from(self.layout().body.height).max(1)
+        match self.blocks() {
+            Some(blocks) => blocks.whole(self.state.offset),
+            None => usize::from(self.layout().body.height).max(1),
+        }
+    }
+
+    /// How the interfaces lie on the screen, where they are shown.
+    fn blocks(&self) -> Option<Blocks> {
+        let view = self.view.as_ref()?;
+        (view.page == Page::Interfaces)
+            .then(|| Blocks::plan(&self.layout(), view, self.then.is_none()))
     }
 
     fn details(&self) -> Option<&Details> {
@@ -276,12 +295,23 @@ impl Screen {
         }
     }
 
+    fn close_details(&mut self) {
+        self.state.mode = Mode::Table;
+        if let Some(view) = &mut self.view {
+            view.details = None;
+        }
+    }
+
+    fn show_page(&mut self, page: Page) {
+        if self.state.mode == Mode::Detail {
+            self.close_details();
+        }
+        self.state.show_page(page);
+    }
+
     fn back(&mut self) {
         if self.state.mode == Mode::Detail {
-            self.state.mode = Mode::Table;
-            if let Some(view) = &mut self.view {
-                view.details = None;
-            }
+            self.close_details();
         } else if self.state.filter().is_empty() {
             self.state.selected = None;
             self.state.offset = 0;
@@ -305,7 +335,8 @@ impl Screen {
     pub fn draw(&mut self, buffer: &mut Buffer) {
         self.area = buffer.area;
         let layout = self.layout();
-        self.settle(usize::from(layout.body.height));
+        self.suit_order();
+        self.settle(layout.body.height);
         let scene = Scene {
             view: self.view.as_ref(),
             state: &self.state,
@@ -321,14 +352,31 @@ impl Screen {
         self.dirty = false;
     }
 
+    /// The order that suits how much room there is for interfaces, if its title is seen.
+    fn suit_order(&mut self) {
+        let Some(blocks) = self.blocks() else { return };
+        let mut titles = self.columns().into_iter();
+        let is_seen = titles.any(|title| title.column == Column::Smoothed);
+        self.state.suit_order(blocks.is_list() && is_seen);
+        self.rebuild_if_due();
+    }
+
     /// Brings the visible part of the table to where it belongs.
-    fn settle(&mut self, height: usize) {
+    fn settle(&mut self, height: u16) {
         let rows = self.view.as_ref().map_or(0, |view| view.rows.len());
+        let last = rows.saturating_sub(1);
+        let (least, most) = match self.blocks() {
+            Some(blocks) => (blocks.least_offset(self.row), blocks.least_offset(last)),
+            None => {
+                let least = |row: usize| (row + 1).saturating_sub(height.into());
+                (least(self.row), least(last))
+            }
+        };
         let offset = &mut self.state.offset;
         if self.state.follow && self.state.selected.is_some() {
-            *offset = (*offset).clamp((self.row + 1).saturating_sub(height), self.row);
+            *offset = (*offset).clamp(least, self.row);
         }
-        *offset = (*offset).min(rows.saturating_sub(height));
+        *offset = (*offset).min(most);
     }
 
     /// The selected row.

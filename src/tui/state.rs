@@ -9,7 +9,7 @@ use crate::model::units::Unit;
 
 use super::columns::Column;
 
-/// One of the two tables.
+/// What the body of the screen lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Page {
     /// One row per process.
@@ -17,16 +17,19 @@ pub enum Page {
     Processes,
     /// One row per flow.
     Flows,
+    /// One block per interface.
+    Interfaces,
 }
 
 impl Page {
-    /// The other table.
+    /// All of them, in the order of their keys from 1 on.
+    pub const ALL: [Page; 3] = [Page::Processes, Page::Flows, Page::Interfaces];
+
+    /// The next one (1) or the one before (-1), round and round.
     #[must_use]
-    pub fn other(self) -> Page {
-        match self {
-            Page::Processes => Page::Flows,
-            Page::Flows => Page::Processes,
-        }
+    pub fn neighbour(self, step: isize) -> Page {
+        let at = (self as isize + step).rem_euclid(Self::ALL.len() as isize);
+        Self::ALL[at as usize]
     }
 }
 
@@ -39,6 +42,8 @@ pub enum RowId {
     Flow(FlowKey),
     /// Bytes of processes that are not listed, by the name of their sum.
     Aggregate(&'static str),
+    /// An interface, by its `ifindex`.
+    Interface(u32),
 }
 
 /// The order of a table.
@@ -50,11 +55,18 @@ pub struct Sort {
     pub descending: bool,
 }
 
-impl Default for Sort {
-    fn default() -> Sort {
+impl Sort {
+    /// The order that a page starts with: what is busiest is what one looks for. The
+    /// graphs of interfaces are compared over time, so they keep their places; see
+    /// [`State::suit_order`].
+    fn of_page(page: Page) -> Sort {
+        let column = match page {
+            Page::Processes | Page::Flows => Column::Smoothed,
+            Page::Interfaces => Column::Interface,
+        };
         Sort {
-            column: Column::Smoothed,
-            descending: true,
+            column,
+            descending: column.starts_descending(),
         }
     }
 }
@@ -88,12 +100,16 @@ const FILTER_LENGTH: usize = 256;
 /// Everything a person can set; see the module's text.
 #[derive(Debug, Clone)]
 pub struct State {
-    /// The table shown.
+    /// The page shown.
     pub page: Page,
-    /// Order of the processes and of the flows.
-    sorts: [Sort; 2],
-    /// The live filter text.
+    /// Order of each page.
+    sorts: [Sort; Page::ALL.len()],
+    /// A person chose that of the interfaces.
+    has_chosen: bool,
+    /// The live filter text of processes and flows.
     filter: String,
+    /// That of the interfaces.
+    interface_filter: String,
     /// What the keys act on.
     pub mode: Mode,
     /// The help lies over everything.
@@ -128,8 +144,10 @@ impl State {
     pub fn new(interval: Duration, filter: String) -> State {
         State {
             page: Page::default(),
-            sorts: [Sort::default(); 2],
+            sorts: Page::ALL.map(Sort::of_page),
+            has_chosen: false,
             filter,
+            interface_filter: String::new(),
             mode: Mode::default(),
             help: false,
             unit: Unit::default(),
@@ -156,21 +174,41 @@ impl State {
         self.sorts[self.page as usize]
     }
 
-    /// The live filter text.
+    /// The live filter text: processes and flows share one, interfaces have their own,
+    /// as no interface is called like a process.
     pub fn filter(&self) -> &str {
-        &self.filter
+        match self.page {
+            Page::Processes | Page::Flows => &self.filter,
+            Page::Interfaces => &self.interface_filter,
+        }
+    }
+
+    fn filter_mut(&mut self) -> &mut String {
+        match self.page {
+            Page::Processes | Page::Flows => &mut self.filter,
+            Page::Interfaces => &mut self.interface_filter,
+        }
     }
 
     fn set_sort(&mut self, sort: Sort) {
+        self.has_chosen |= self.page == Page::Interfaces;
         self.sorts[self.page as usize] = sort;
         self.revision += 1;
     }
 
-    /// Shows the other table. A selected flow's process is selected there.
+    /// Shows the next page.
     pub fn turn_page(&mut self) {
-        self.page = self.page.other();
-        self.selected = match self.selected {
-            Some(RowId::Flow(key)) => Some(RowId::Process(key.process)),
+        self.show_page(self.page.neighbour(1));
+    }
+
+    /// Shows a page. A selected flow's process is selected among the processes.
+    pub fn show_page(&mut self, page: Page) {
+        if page == self.page {
+            return;
+        }
+        self.page = page;
+        self.selected = match (page, self.selected) {
+            (Page::Processes, Some(RowId::Flow(key))) => Some(RowId::Process(key.process)),
             _ => None,
         };
         self.offset = 0;
@@ -204,6 +242,25 @@ impl State {
         }
     }
 
+    /// Sorts interfaces as suits a page that has room for a line each or for more, until
+    /// a person chooses: of many, the busiest are what one looks for.
+    pub fn suit_order(&mut self, is_list: bool) {
+        if self.page != Page::Interfaces || self.has_chosen {
+            return;
+        }
+        let sort = match is_list {
+            true => Sort {
+                column: Column::Smoothed,
+                descending: true,
+            },
+            false => Sort::of_page(Page::Interfaces),
+        };
+        if self.sort() != sort {
+            self.sorts[self.page as usize] = sort;
+            self.revision += 1;
+        }
+    }
+
     /// Turns the direction of the order.
     pub fn reverse(&mut self) {
         let sort = self.sort();
@@ -215,15 +272,15 @@ impl State {
 
     /// Adds a character to the filter text.
     pub fn type_character(&mut self, character: char) {
-        if !character.is_control() && self.filter.chars().count() < FILTER_LENGTH {
-            self.filter.push(character);
+        if !character.is_control() && self.filter().chars().count() < FILTER_LENGTH {
+            self.filter_mut().push(character);
             self.revision += 1;
         }
     }
 
     /// Takes the last character off the filter text; off an empty one, editing ends.
     pub fn erase_character(&mut self) {
-        if self.filter.pop().is_some() {
+        if self.filter_mut().pop().is_some() {
             self.revision += 1;
         } else {
             self.mode = Mode::Table;
@@ -232,8 +289,8 @@ impl State {
 
     /// Empties the filter text and goes back to the table.
     pub fn clear_filter(&mut self) {
-        if !self.filter.is_empty() {
-            self.filter.clear();
+        if !self.filter().is_empty() {
+            self.filter_mut().clear();
             self.revision += 1;
         }
         self.mode = Mode::Table;
@@ -288,9 +345,33 @@ mod tests {
         let mut state = state();
         state.sort_by(Column::Pid);
         state.turn_page();
-        assert_eq!(state.sort(), Sort::default());
+        assert_eq!(state.sort(), Sort::of_page(Page::Flows));
+        state.turn_page();
+        assert_eq!(state.sort().column, Column::Interface);
         state.turn_page();
         assert_eq!(state.sort().column, Column::Pid);
+    }
+
+    #[test]
+    fn pages_go_round_both_ways() {
+        for page in Page::ALL {
+            assert_eq!(page.neighbour(1).neighbour(-1), page);
+            assert_ne!(page.neighbour(1), page.neighbour(-1));
+        }
+        assert_eq!(Page::Processes.neighbour(-1), Page::Interfaces);
+    }
+
+    #[test]
+    fn interfaces_have_a_filter_of_their_own() {
+        let mut state = state();
+        state.type_character('a');
+        state.show_page(Page::Interfaces);
+        assert_eq!(state.filter(), "");
+        state.type_character('e');
+        state.show_page(Page::Flows);
+        assert_eq!(state.filter(), "a");
+        state.show_page(Page::Interfaces);
+        assert_eq!(state.filter(), "e");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::model::flow::Totals;
-use crate::model::snapshot::{ProcessRow, Rates};
+use crate::model::snapshot::{FlowRow, ProcessRow, Rates};
 use crate::model::units::{self, Unit};
 
 use super::columns::{self, Column, Place};
@@ -22,7 +22,7 @@ use super::words;
 
 /// Draws titles and rows where the layout has them.
 pub fn draw(scene: &Scene<'_>, view: &View, canvas: &mut Canvas<'_>) {
-    let places = columns::fit(scene.state.page, scene.layout.body.width, view.ends);
+    let places = columns::fit(scene.state.page, scene.layout.body.width, view.contents);
     titles(scene, &places, canvas);
     let body = scene.layout.body;
     let mut painter = Painter {
@@ -175,6 +175,8 @@ impl Painter<'_> {
                     },
                 )
             }
+            // They have a page of blocks.
+            Row::Interface(_) => return,
             Row::Aggregate(index) => {
                 let Some(row) = snapshot.aggregates.get(index as usize) else {
                     return;
@@ -240,9 +242,14 @@ impl Painter<'_> {
             Column::Rx => unless_zero(numbers.rates.rx, theme.rx),
             Column::Smoothed => unless_zero(numbers.rates.smoothed, theme.strong),
             Column::Remote | Column::Total | Column::Flows => theme.text,
-            Column::Pid | Column::User | Column::Protocol | Column::Local | Column::Command => {
-                theme.muted
-            }
+            Column::Pid
+            | Column::User
+            | Column::Protocol
+            | Column::Local
+            | Column::Rtt
+            | Column::Retransmits
+            | Column::Command
+            | Column::Interface => theme.muted,
         }
     }
 
@@ -305,6 +312,7 @@ impl Painter<'_> {
                     Column::Protocol => text.push_str(flow.key.protocol.name()),
                     Column::Local => words::push_end(text, flow.key.local, width, self.theme),
                     Column::Remote => words::push_end(text, flow.key.remote, width, self.theme),
+                    Column::Rtt | Column::Retransmits => self.health(flow, column, text),
                     _ => {
                         if let Some(process) = snapshot.process_of(flow) {
                             self.describe_process(process, flow.process, column, text);
@@ -312,6 +320,7 @@ impl Painter<'_> {
                     }
                 }
             }
+            Row::Interface(_) => {}
             Row::Aggregate(index) => {
                 if let (Column::Process, Some(sum)) =
                     (column, snapshot.aggregates.get(index as usize))
@@ -319,6 +328,17 @@ impl Painter<'_> {
                     text.push_str(sum.name);
                 }
             }
+        }
+    }
+
+    /// How a flow's connection fares; `-` where nobody knows.
+    fn health(&self, flow: &FlowRow, column: Column, text: &mut String) {
+        match (flow.tcp, column) {
+            (Some(tcp), Column::Rtt) if tcp.rtt_us > 0 => {
+                words::push_time(text, tcp.rtt_us, self.theme);
+            }
+            (Some(tcp), Column::Retransmits) => push_number(text, u64::from(tcp.retransmits)),
+            _ => text.push('-'),
         }
     }
 
@@ -330,8 +350,11 @@ impl Painter<'_> {
         text: &mut String,
     ) {
         match column {
+            // What belongs to nobody, and what the past no longer knows, has none.
+            Column::Pid if process.id.pid == 0 => {}
             Column::Pid => push_number(text, u64::from(process.id.pid)),
             Column::Process => text.push_str(&process.identity.name),
+            Column::User if words::is_unattributed(process) => text.push('-'),
             Column::User => text.push_str(&process.identity.user),
             Column::Command => text.push_str(&process.identity.command),
             Column::Flows => {

@@ -10,9 +10,10 @@ use crate::model::filter::Filter;
 use crate::model::flow::{Endpoint, Totals};
 use crate::model::snapshot::{Rates, Snapshot};
 
-use super::columns::Ends;
+use super::columns::{Contents, Ends};
 use super::history::{History, Minute};
 use super::inspect::Details;
+use super::interfaces;
 use super::order::{Key, Row, Sorter};
 use super::state::{Page, RowId, State};
 
@@ -27,9 +28,12 @@ pub struct View {
     pub rows: Vec<Row>,
     /// Flows of each process, by its index in the snapshot.
     pub flow_counts: Vec<u32>,
-    /// How long addresses are, at most, since the start: columns that came and
-    /// went with each flow would be hard to read.
-    pub ends: Ends,
+    /// What the columns must hold.
+    pub contents: Contents,
+    /// Rows of the interfaces that are not idle; they come first.
+    pub active: usize,
+    /// The last minute of each row, where the rows are interfaces.
+    pub minutes: Vec<Minute>,
     /// Totals and rates of everything, whatever the filter.
     pub overall: (Totals, Rates),
     /// The last minute of everything.
@@ -48,7 +52,9 @@ impl View {
             page: state.page,
             rows: Vec::new(),
             flow_counts: Vec::new(),
-            ends: Ends::default(),
+            contents: Contents::default(),
+            active: 0,
+            minutes: Vec::new(),
             overall: snapshot.overall(),
             minute: Minute::default(),
             details: None,
@@ -74,30 +80,47 @@ impl View {
         match state.page {
             Page::Processes => keys.extend(choose_processes(&sorter, filter)),
             Page::Flows => keys.extend(choose_flows(&sorter, filter)),
+            Page::Interfaces => {}
         }
         sorter.sort(&mut keys);
         self.rows.clear();
         self.rows.extend(keys.iter().map(Key::row));
         self.keys = keys;
+        if state.page == Page::Interfaces {
+            let text = filter.text.as_str();
+            let choice = interfaces::choose(&self.snapshot.interfaces, text, state.sort());
+            self.active = choice.active;
+            self.rows
+                .extend(choice.indices.into_iter().map(Row::Interface));
+        }
     }
 
     /// Takes in what the history knows of the time the snapshot ends.
     pub fn remember(&mut self, history: &History) {
         self.minute = history.all();
+        self.minutes.clear();
+        if self.page == Page::Interfaces {
+            let ids = self.rows.iter().filter_map(|row| self.id(*row));
+            let minutes = ids.map(|id| history.row(&id)).collect();
+            self.minutes = minutes;
+        }
     }
 
     fn survey_flows(&mut self) {
         self.flow_counts.clear();
         self.flow_counts.resize(self.snapshot.processes.len(), 0);
+        let mut health = self.contents.health;
         for flow in &self.snapshot.flows {
             if let Some(count) = self.flow_counts.get_mut(flow.process) {
                 *count += 1;
             }
             let is_long = |end: Endpoint| end.address.is_ipv6();
             if flow.key.local.is_some_and(is_long) || flow.key.remote.is_some_and(is_long) {
-                self.ends = Ends::Long;
+                self.contents.ends = Ends::Long;
             }
+            health |= flow.tcp.is_some();
         }
+        self.contents.health = health;
     }
 
     /// What a row is.
@@ -114,6 +137,10 @@ impl View {
             Row::Aggregate(index) => {
                 let row = self.snapshot.aggregates.get(index as usize)?;
                 Some(RowId::Aggregate(row.name))
+            }
+            Row::Interface(index) => {
+                let row = self.snapshot.interfaces.get(index as usize)?;
+                Some(RowId::Interface(row.index))
             }
         }
     }
@@ -139,6 +166,7 @@ impl View {
         match self.page {
             Page::Processes => self.snapshot.processes.len(),
             Page::Flows => self.snapshot.flows.len(),
+            Page::Interfaces => self.snapshot.interfaces.len(),
         }
     }
 }

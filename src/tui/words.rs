@@ -7,9 +7,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::flow::{Address, Endpoint};
+use crate::model::snapshot::ProcessRow;
 
 use super::state::Page;
 use super::theme::Theme;
+
+/// Columns that the widest [`push_time`] takes: `999.9 ms`.
+pub const TIME_WIDTH: usize = 8;
+
+/// Columns that the widest [`packets`] takes: `9999.9G pkt/s`.
+pub const PACKETS_WIDTH: usize = 13;
 
 /// Appends an end of a flow, `-` for an unknown one. A text is cut at its end,
 /// where the port is; so where it is longer than `width` columns, an IPv6
@@ -86,6 +93,12 @@ pub fn elapsed(time: Duration) -> String {
     text
 }
 
+/// Whether a row stands for traffic that the engine could give to no process; the
+/// reason is where a command is.
+pub fn is_unattributed(row: &ProcessRow) -> bool {
+    row.id.pid == 0 && row.identity.name == "<unattributed>"
+}
+
 /// What the rows of a page are called, for `count` of them.
 pub fn noun(page: Page, count: usize) -> &'static str {
     match (page, count) {
@@ -93,6 +106,37 @@ pub fn noun(page: Page, count: usize) -> &'static str {
         (Page::Processes, _) => "processes",
         (Page::Flows, 1) => "flow",
         (Page::Flows, _) => "flows",
+        (Page::Interfaces, 1) => "interface",
+        (Page::Interfaces, _) => "interfaces",
+    }
+}
+
+/// The name of a page as its tab has it.
+pub fn tab(page: Page) -> &'static str {
+    noun(page, 2)
+}
+
+/// Appends a short time: `456 µs`, `12.3 ms`, `1.5 s`.
+pub fn push_time(text: &mut String, microseconds: u32, theme: &Theme) {
+    let micro = if theme.glyphs.unicode { "µs" } else { "us" };
+    let value = f64::from(microseconds);
+    // Writing to a String cannot fail. What rounds up to the next unit is in it.
+    let _ = match microseconds {
+        0..1000 => write!(text, "{microseconds} {micro}"),
+        1000..999_950 => write!(text, "{:.1} ms", value / 1e3),
+        _ => write!(text, "{:.1} s", value / 1e6),
+    };
+}
+
+/// Packets per second: `980 pkt/s`, `12.3k pkt/s`.
+pub fn packets(per_second: f64) -> String {
+    // A NaN becomes 0.
+    let value = per_second.max(0.0);
+    match value {
+        ..9_999.5 => format!("{value:.0} pkt/s"),
+        ..999_950.0 => format!("{:.1}k pkt/s", value / 1e3),
+        ..999_950_000.0 => format!("{:.1}M pkt/s", value / 1e6),
+        _ => format!("{:.1}G pkt/s", (value / 1e9).min(9999.9)),
     }
 }
 
@@ -133,6 +177,47 @@ mod tests {
             assert_eq!(length(Duration::from_secs(seconds)), text);
         }
         assert_eq!(length(Duration::ZERO), "0 ms");
+    }
+
+    #[test]
+    fn short_times_fit_their_column() {
+        let theme = Theme::new(true, false);
+        let shown = |us| {
+            let mut text = String::new();
+            push_time(&mut text, us, &theme);
+            text
+        };
+        for (us, text) in [
+            (0, "0 µs"),
+            (999, "999 µs"),
+            (1_000, "1.0 ms"),
+            (12_345, "12.3 ms"),
+            (999_949, "999.9 ms"),
+            (999_999, "1.0 s"),
+            (u32::MAX, "4295.0 s"),
+        ] {
+            assert_eq!(shown(us), text);
+            assert!(text.chars().count() <= TIME_WIDTH);
+        }
+        let mut plain = String::new();
+        push_time(&mut plain, 7, &Theme::new(true, true));
+        assert_eq!(plain, "7 us");
+    }
+
+    #[test]
+    fn packets_fit_their_column() {
+        for (rate, text) in [
+            (0.0, "0 pkt/s"),
+            (9_999.0, "9999 pkt/s"),
+            (9_999.6, "10.0k pkt/s"),
+            (999_990.0, "1.0M pkt/s"),
+            (14_880_952.0, "14.9M pkt/s"),
+            (f64::NAN, "0 pkt/s"),
+            (f64::MAX, "9999.9G pkt/s"),
+        ] {
+            assert_eq!(packets(rate), text);
+            assert!(text.len() <= PACKETS_WIDTH);
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Snapshots of another machine, from its `netmon serve`.
 //!
-//! `client` asks and waits, `sse` cuts the answer into events, `record` reads them and
-//! `snapshot` makes of them what the screen shows. None of it needs privileges.
+//! `client` asks and waits, `sse` cuts the answer into events, `record` and `interface`
+//! read them and `snapshot` makes of them what the screen shows. None of it needs privileges.
 
 pub mod client;
+mod interface;
 mod record;
 pub mod snapshot;
 pub mod sse;

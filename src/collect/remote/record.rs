@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::interface::InterfaceRecord;
 use crate::model::flow::{Address, Endpoint, InterfaceName, Protocol, Totals};
+use crate::model::tcp::TcpHealth;
 
 /// The version of the record's layout that is understood here.
 pub const SCHEMA: u64 = 1;
@@ -40,6 +42,8 @@ pub struct Record {
     pub loss: LossRecord,
     #[serde(default)]
     pub coverage: Option<CoverageRecord>,
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceRecord>,
     #[serde(default)]
     pub monitor: MonitorRecord,
 }
@@ -114,6 +118,8 @@ pub struct FlowRecord {
     pub closed: bool,
     #[serde(default)]
     pub anomalous: bool,
+    #[serde(default)]
+    pub tcp: Option<TcpHealth>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::interface;
 pub use super::record::Unfit;
 use super::record::{
     AnomalyRecord, CoverageRecord, FlowRecord, ProcessRecord, ProtocolRecord, Record,
@@ -15,6 +16,7 @@ use super::record::{
 use crate::model::anomaly::Anomaly;
 use crate::model::coverage::{Coverage, Covered};
 use crate::model::flow::{FlowKey, ProcessId, Protocol, Totals};
+use crate::model::packets::unattributed::{self, Reason};
 use crate::model::sample::{Identity, Moment};
 use crate::model::snapshot::{
     AggregateRow, Balance, Engine, FlowRow, Loss, ProcessRow, ProtocolRow, Rates, Snapshot,
@@ -77,7 +79,7 @@ impl Decoder {
         if *self.engine != engine {
             self.engine = Arc::new(engine);
         }
-        let sums = |row: &&ProcessRecord| row.pid == 0;
+        let sums = |row: &&ProcessRecord| row.pid == 0 && row.name != unattributed::NAME;
         let mut processes: Vec<ProcessRow> = record
             .processes
             .iter()
@@ -120,6 +122,7 @@ impl Decoder {
                 ..Balance::default()
             },
             coverage,
+            interfaces: interface::interfaces(&record.interfaces),
         };
         Ok(Arrival {
             snapshot: Arc::new(snapshot),
@@ -214,6 +217,7 @@ fn check_sums(record: &Record) -> Result<(), Unfit> {
     if fits(record.protocols.iter().map(ProtocolRecord::totals))
         && fits(record.processes.iter().map(ProcessRecord::totals))
         && fits(record.flows.iter().map(FlowRecord::totals))
+        && interface::fit(&record.interfaces)
     {
         Ok(())
     } else {
@@ -222,7 +226,7 @@ fn check_sums(record: &Record) -> Result<(), Unfit> {
 }
 
 /// A rate as screens expect it.
-fn rate(value: f64) -> f64 {
+pub(super) fn rate(value: f64) -> f64 {
     if value.is_finite() {
         value.max(0.0)
     } else {
@@ -230,7 +234,7 @@ fn rate(value: f64) -> f64 {
     }
 }
 
-fn rates(tx: f64, rx: f64, smoothed: f64) -> Rates {
+pub(super) fn rates(tx: f64, rx: f64, smoothed: f64) -> Rates {
     Rates {
         tx: rate(tx),
         rx: rate(rx),
@@ -249,11 +253,16 @@ fn protocol(row: &ProtocolRecord) -> ProtocolRow {
 
 fn process(row: &ProcessRecord) -> ProcessRow {
     let start = row.start_time.unwrap_or_default().as_nanos();
+    let id = ProcessId {
+        pid: row.pid,
+        start_ns: u64::try_from(start).unwrap_or(u64::MAX),
+    };
+    // There is one of those rows for each reason, which its command tells.
+    let reason = Reason::ALL
+        .into_iter()
+        .find(|reason| row.pid == 0 && reason.text() == row.command);
     ProcessRow {
-        id: ProcessId {
-            pid: row.pid,
-            start_ns: u64::try_from(start).unwrap_or(u64::MAX),
-        },
+        id: reason.map_or(id, Reason::process),
         identity: Arc::new(Identity {
             name: row.name.clone(),
             command: row.command.clone(),
@@ -291,7 +300,7 @@ fn aggregate(row: &ProcessRecord) -> AggregateRow {
 /// The flows, each with its process, which gets its bytes by protocol.
 ///
 /// A flow names its process by PID alone. Where two processes had it in turn, it is the
-/// later one's of that name.
+/// later one's of that name; of bytes that are nobody's it does not say for which reason.
 fn flows(rows: &[FlowRecord], processes: &mut [ProcessRow]) -> Vec<FlowRow> {
     let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::with_capacity(processes.len());
     for (index, process) in processes.iter().enumerate() {
@@ -322,6 +331,7 @@ fn flows(rows: &[FlowRecord], processes: &mut [ProcessRow]) -> Vec<FlowRow> {
             process: *index,
             totals: row.totals(),
             rates: rates(row.tx_rate, row.rx_rate, row.smoothed_rate),
+            tcp: row.tcp,
             closed: row.closed,
             anomalous: row.anomalous,
         });

@@ -1,11 +1,12 @@
-//! What every process moved to whom, summed into buckets of time.
+//! What every process moved to whom, and every interface, summed into buckets of time.
 //!
 //! Owns the cutting of time and the sums of one bucket; bytes that are in no flow are
-//! `carry`'s, flows above the threshold `alerts`'. Whether and where buckets are kept
-//! is their reader's business.
+//! `carry`'s, flows above the threshold `alerts`', interfaces those of their module.
+//! Whether and where buckets are kept is their reader's business.
 
 mod alerts;
 mod carry;
+mod interfaces;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -16,6 +17,8 @@ use foldhash::fast::RandomState;
 
 use self::alerts::Alerts;
 use self::carry::Carries;
+pub use self::interfaces::InterfaceRow;
+use self::interfaces::Interfaces;
 use super::endpoint::Address;
 use super::flow::{ProcessId, Protocol};
 use super::sample::{Identity, Moment};
@@ -38,6 +41,8 @@ pub struct Bucket {
     pub rows: Vec<BucketRow>,
     /// Bytes sent and received by protocol, of the whole machine.
     pub protocols: Vec<(Protocol, u64, u64)>,
+    /// What interfaces moved that moved anything.
+    pub interfaces: Vec<InterfaceRow>,
     /// Alerts that began, changed their peak or ended.
     pub alerts: Vec<Alert>,
 }
@@ -98,6 +103,7 @@ pub struct Ledger {
     /// and what its flows moved.
     listed: Vec<(Option<u32>, [u64; 2])>,
     carries: Carries,
+    interfaces: Interfaces,
     alerts: Alerts,
 }
 
@@ -121,6 +127,7 @@ impl Ledger {
             owners: Owners::default(),
             listed: Vec::new(),
             carries: Carries::default(),
+            interfaces: Interfaces::default(),
             alerts: Alerts::default(),
         }
     }
@@ -146,6 +153,7 @@ impl Ledger {
         for row in &snapshot.protocols {
             add(&mut self.protocols[row.protocol.index()], bytes(&row.rates));
         }
+        self.interfaces.absorb(snapshot);
         self.alerts.absorb(snapshot);
         finished
     }
@@ -213,6 +221,7 @@ impl Ledger {
                 .filter(|(_, bytes)| *bytes != [0; 2])
                 .map(|(protocol, [tx_bytes, rx_bytes])| (protocol, tx_bytes, rx_bytes))
                 .collect(),
+            interfaces: self.interfaces.take(self.length),
             alerts: self.alerts.take(),
         }
     }

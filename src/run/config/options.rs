@@ -13,8 +13,9 @@ use clap::{Arg, CommandFactory};
 use super::file::{COMMANDS, Entry, Value};
 use crate::cli::Cli;
 
-/// Options that a file cannot hold: what finds the file, and what ends at once.
-const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
+/// Options that a file cannot hold: what finds the file, what ends at once, and what turns
+/// one question of `history` into another one.
+const NOT_IN_FILES: [&str; 4] = ["config", "help", "interface", "version"];
 
 /// A command that reads the file, such as `history top`.
 #[derive(Debug, Clone)]

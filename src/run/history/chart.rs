@@ -10,10 +10,16 @@ use crate::sink::history::answer::{Moved, Point, Series, Timeline};
 /// From this width on both directions have a column.
 const WIDE: usize = 64;
 
-/// How much moved when.
-pub fn timeline(to: &mut dyn Write, page: &Page, timeline: &Timeline) -> io::Result<()> {
+/// How much moved when; on one interface, if one is named.
+pub fn timeline(
+    to: &mut dyn Write,
+    page: &Page,
+    timeline: &Timeline,
+    interface: Option<&str>,
+) -> io::Result<()> {
     let step = words(timeline.step_seconds);
-    let what = format!("Timeline in steps of {step}");
+    let of = interface.map_or_else(String::new, |name| format!(" of {}", page.safe(name)));
+    let what = format!("Timeline{of} in steps of {step}");
     page.title(to, &what, &timeline.since, &timeline.until)?;
     let highest = timeline
         .points

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use crate::sink::history::answer::{Alerts, Protocols, Remotes, Timeline, Top};
+use crate::model::interface::Class;
+use crate::sink::history::answer::{Alerts, Interfaces, Protocols, Remotes, Timeline, Top};
 use crate::sink::stream::quoted;
 
 /// Who moved most; of processes with all that is known of them.
@@ -78,6 +79,41 @@ pub fn remotes(to: &mut dyn Write, answer: &Remotes) -> io::Result<()> {
         let (tx, rx) = (row.moved.tx_bytes, row.moved.rx_bytes);
         let address = quoted(row.remote_address.as_deref().unwrap_or_default());
         writeln!(to, "{address},{tx},{rx},{}", row.percentage)?;
+    }
+    Ok(())
+}
+
+/// What interfaces moved; the bytes of a class are empty where nobody told them apart.
+pub fn interfaces(to: &mut dyn Write, answer: &Interfaces) -> io::Result<()> {
+    write!(
+        to,
+        "interface,tx_bytes,rx_bytes,tx_packets,rx_packets,average_rate,peak_rate"
+    )?;
+    for class in Class::ALL {
+        write!(to, ",{}_bytes", class.name())?;
+    }
+    writeln!(to)?;
+    for row in &answer.interfaces {
+        let moved = row.moved;
+        write!(
+            to,
+            "{},{},{},{},{},{},{}",
+            quoted(&row.interface),
+            moved.tx_bytes,
+            moved.rx_bytes,
+            moved.tx_packets,
+            moved.rx_packets,
+            row.average_rate,
+            row.peak_rate,
+        )?;
+        for class in Class::ALL {
+            let bytes = row.classes.as_ref().map(|classes| {
+                let found = classes.iter().find(|one| one.class == class.name());
+                found.map_or(0, |one| one.moved.bytes())
+            });
+            write!(to, ",{}", text(bytes.as_ref()))?;
+        }
+        writeln!(to)?;
     }
     Ok(())
 }

@@ -7,9 +7,9 @@ use crate::model::units::{AMOUNT_WIDTH, Unit, amount, rate};
 use crate::sink::history::answer::{Alert, Alerts, Moved, Protocols, Remotes, Top, TopRow};
 
 /// From this width on both directions have a column.
-const WIDE: usize = 64;
-/// From this width on a process's user and unit have one.
-const WIDER: usize = 76;
+pub const WIDE: usize = 64;
+/// From this width on a process's user and unit have one, and an interface's packets.
+pub const WIDER: usize = 76;
 /// Columns of the longest share: `100.0%`.
 const SHARE_WIDTH: usize = 6;
 /// Least columns of a bar, wide and narrow: there an address must fit beside it.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use clap::error::{Error, ErrorKind};
 
 use super::{plans, written};
-use crate::cli::Selftest;
+use crate::cli::{EngineChoice, Selftest, Tested};
 use crate::model::snapshot::Engine;
 use crate::selftest::outcome::{Outcome, Verdict};
 use crate::selftest::rows::{self, Path, Row};
@@ -76,7 +76,7 @@ pub fn run(options: &Selftest) -> Result<ExitCode> {
     };
     require_own_pids()?;
     let paths = rows::paths(&cases, options.verbose);
-    let mut watch = Watch::start(plans(options.engine), MAX_FLOWS)?;
+    let mut watch = Watch::start(plans(engine(options.engine)), MAX_FLOWS)?;
     let mut report = Report {
         engine: Arc::clone(&watch.last.engine),
         rows: Vec::new(),
@@ -157,6 +157,14 @@ fn chosen(cases: Vec<String>, words: &[String]) -> Result<Vec<String>, Error> {
         words.len() == 0 || words.any(|word| fits(case, word))
     };
     Ok(cases.into_iter().filter(is_chosen).collect())
+}
+
+/// The engine that is tested.
+fn engine(tested: Tested) -> EngineChoice {
+    match tested {
+        Tested::Syscall => EngineChoice::Syscall,
+        Tested::Socket => EngineChoice::Socket,
+    }
 }
 
 #[cfg(test)]

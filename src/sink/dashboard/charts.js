@@ -1,4 +1,4 @@
-// A stacked area chart over time, and a line of the last minute.
+// A stacked area chart over time, a line of the last minute, and one of the last few.
 // Owns drawing, the cursor and the tooltip; asks nobody for data.
 // uPlot is a classic script, so it is a name of the window.
 
@@ -24,26 +24,27 @@ export class Stack {
   }
 
   /**
-   * Shows `data`: `times` (seconds, middles of points), `starts` (seconds),
-   * `series` [{label, color (of the style sheet), values (bytes/s)}], `from`, `to`,
-   * `unit`, and `empty`, what to say in place of no traffic.
+   * Shows `data`: `points` [{start, seconds}], `series` [{label, color (of the style
+   * sheet), values (bytes/s by point)}], `from`, `to`, `unit`, and `empty`, what to say
+   * in place of no traffic.
    */
   set(data) {
     this.data = data;
-    const sums = data.times.map(() => 0);
+    const sums = data.points.map(() => 0);
     const layers = data.series.map(({ values }) => values.map((value, at) => (sums[at] += value)));
     this.sums = sums;
     const nothing = !sums.some((sum) => sum > 0);
     say(this.message, nothing ? data.empty : '');
     this.message.hidden = !nothing;
     const shown = [data.unit, ...data.series.map((one) => `${one.label} ${one.color}`)].join('\n');
+    const drawn = [edged(data.points, middle, begin, end), ...layers.map((layer) => edged(layer))];
     if (this.plot && shown === this.shown) {
-      this.plot.setData([data.times, ...layers]);
+      this.plot.setData(drawn);
       return;
     }
     this.shown = shown;
     this.plot?.destroy();
-    this.plot = new window.uPlot(this.options(), [data.times, ...layers], this.box);
+    this.plot = new window.uPlot(this.options(), drawn, this.box);
   }
 
   /** Ends it: what is drawn and what listens for sizes; `box` is done with, too. */
@@ -113,15 +114,16 @@ export class Stack {
   hover(plot) {
     const { idx, left } = plot.cursor;
     const data = this.data;
-    if (idx === null || idx === undefined || left < 0 || idx >= data.times.length) {
+    const point = this.pointAt(idx);
+    if (point === null || left < 0) {
       this.tip.hidden = true;
       return;
     }
     const rows = data.series
-      .map((one) => ({ ...one, value: one.values[idx] }))
+      .map((one) => ({ ...one, value: one.values[point] }))
       .filter((one) => one.value > 0)
       .reverse();
-    const when = new Date(data.starts[idx] * 1000);
+    const when = new Date(data.points[point].start * 1000);
     const far = data.to - data.from > 36 * 3600;
     const title = `${far ? `${day(when)} ` : ''}${clock(when, !far)}`;
     const line = (row) => {
@@ -131,7 +133,7 @@ export class Stack {
         make('b', { text: rate(row.value, data.unit) }));
     };
     this.tip.replaceChildren(
-      make('p', {}, make('span', { text: title }), make('b', { text: rate(this.sums[idx], data.unit) })),
+      make('p', {}, make('span', { text: title }), make('b', { text: rate(this.sums[point], data.unit) })),
       make('ul', {}, ...rows.map(line)),
     );
     this.tip.hidden = false;
@@ -141,16 +143,35 @@ export class Stack {
     this.tip.style.left = `${Math.max(0, Math.min(beside, room))}px`;
   }
 
+  /** Which point is drawn there; `null` if none is. */
+  pointAt(idx) {
+    const last = this.data.points.length - 1;
+    return last < 0 || idx === null || idx === undefined ? null : Math.max(0, Math.min(last, idx - 1));
+  }
+
   key(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step || !this.plot || !this.data.times.length) return;
+    const points = this.data?.points ?? [];
+    if (!step || !this.plot || !points.length) return;
     event.preventDefault();
-    const last = this.data.times.length - 1;
-    const at = this.plot.cursor.left >= 0 ? this.plot.cursor.idx ?? last : last + 1;
+    const last = points.length - 1;
+    const at = this.plot.cursor.left >= 0 ? this.pointAt(this.plot.cursor.idx) ?? last : last + 1;
     const next = Math.max(0, Math.min(last, at + step));
-    this.plot.setCursor({ left: this.plot.valToPos(this.data.times[next], 'x'), top: 0 });
+    this.plot.setCursor({ left: this.plot.valToPos(middle(points[next]), 'x'), top: 0 });
   }
 }
+
+const begin = ({ start }) => start;
+const middle = ({ start, seconds }) => start + seconds / 2;
+const end = ({ start, seconds }) => start + seconds;
+
+/** What is drawn of points: each in its middle, the first from its begin and the last
+    until its end, so that one alone has a width too. */
+function edged(points, each = same, first = same, last = same) {
+  return points.length ? [first(points[0]), ...points.map(each), last(points.at(-1))] : [];
+}
+
+const same = (value) => value;
 
 function labels(times, step) {
   return times.map((time) => {
@@ -183,5 +204,69 @@ export class Spark {
     const path = `M${points.join('L')}`;
     this.line.setAttribute('d', path);
     this.area.setAttribute('d', `${path}L120,40L${points[0].split(',')[0]},40Z`);
+  }
+}
+
+/** Seconds of a step of a trace. */
+const STEP = 2;
+/** Seconds that a trace shows. */
+export const TRACED = 180;
+
+/** Both directions of the last three minutes as lines in an `svg` of its own. */
+export class Trace {
+  constructor() {
+    const element = (name, properties = {}) => {
+      const made = document.createElementNS('http://www.w3.org/2000/svg', name);
+      for (const [key, value] of Object.entries(properties)) made.setAttribute(key, value);
+      return made;
+    };
+    this.lines = ['rx', 'tx'].map((name) => element('path', { class: name }));
+    this.svg = element('svg', {
+      class: 'trace', viewBox: '0 0 120 28', preserveAspectRatio: 'none', 'aria-hidden': 'true',
+    });
+    this.svg.append(...this.lines);
+    this.steps = [];
+  }
+
+  /** Adds rates over `seconds` until `time` (seconds); draws when a step is over. */
+  push(time, seconds, tx, rx) {
+    const start = Math.floor(time / STEP) * STEP;
+    let step = this.steps.at(-1);
+    const isNew = !step || step.start !== start;
+    if (isNew) {
+      step = { start, seconds: 0, tx: 0, rx: 0 };
+      this.steps.push(step);
+      while (this.steps[0].start < start - TRACED) this.steps.shift();
+    }
+    step.seconds += seconds;
+    step.tx += tx * seconds;
+    step.rx += rx * seconds;
+    if (isNew) this.draw(start);
+  }
+
+  /** Puts steps of before the first one in front: [{start, seconds, tx, rx (bytes)}]. */
+  before(steps) {
+    const first = this.steps[0]?.start ?? Infinity;
+    this.steps.unshift(...steps.filter((step) => step.start < first));
+  }
+
+  /** True if nothing was added in the minutes before `time` that it shows. */
+  isOver(time) {
+    return !this.steps.length || this.steps.at(-1).start < time - TRACED;
+  }
+
+  draw(now) {
+    // The step that has begun is drawn when it is over; the first one as it is.
+    const over = this.steps.length > 1 ? this.steps.slice(0, -1) : this.steps;
+    const values = (name) => over.map((step) => step[name] / (step.seconds || 1));
+    const [rx, tx] = ['rx', 'tx'].map(values);
+    const top = Math.max(1024, ...rx, ...tx);
+    [rx, tx].forEach((line, at) => {
+      const points = line.map((value, place) => {
+        const x = 120 - ((now - over[place].start) / TRACED) * 120;
+        return `${x.toFixed(1)},${(27 - (value / top) * 25).toFixed(1)}`;
+      });
+      this.lines[at].setAttribute('d', `M${points.join('L')}`);
+    });
   }
 }

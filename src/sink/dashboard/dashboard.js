@@ -5,6 +5,7 @@ import { by, say } from './dom.js';
 import { onDenied, setToken } from './ask.js';
 import * as events from './events.js';
 import * as header from './header.js';
+import * as interfaces from './interfaces.js';
 import * as lists from './lists.js';
 import * as live from './live.js';
 import * as panel from './panel.js';
@@ -32,8 +33,9 @@ function take(news) {
   arrived = performance.now();
   recent.add(news);
   header.push(news);
+  interfaces.push(news);
   draw();
-  if (first) refresh();
+  if (first) refresh().then(() => interfaces.recall(now()));
   else if (performance.now() - moved >= MOVE) move();
 }
 
@@ -41,6 +43,7 @@ function draw() {
   if (!summary) return;
   header.draw(summary);
   lists.draw(summary);
+  interfaces.draw(summary);
   events.draw(summary, now());
   panel.draw(summary);
 }
@@ -129,6 +132,7 @@ labels();
 header.start();
 timeline.start();
 lists.start();
+interfaces.start();
 lists.draw(null);
 events.draw(null, now());
 tokens();

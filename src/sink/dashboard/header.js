@@ -9,6 +9,9 @@ import { amount, clock, rate } from './units.js';
 /** From this share of the wire on a part is worth a word. */
 const WORTH_A_WORD = 0.01;
 
+/** Most interfaces that are named; of more than these one fewer, and how many the rest are. */
+const NAMES = 5;
+
 const sparks = {};
 
 /** Prepares the lines of the last minute. */
@@ -82,6 +85,13 @@ function lost(loss) {
   return words;
 }
 
+/** The first of many names. */
+export function names(all) {
+  if (all.length <= NAMES) return all.join(' ');
+  const first = all.slice(0, NAMES - 1);
+  return `${first.join(' ')} and ${all.length - first.length} more`;
+}
+
 /** How much of the wire is explained, in the terminal's words. */
 function covered(coverage) {
   if (!coverage) return '';
@@ -93,6 +103,6 @@ function covered(coverage) {
   if (1 - coverage.explained >= WORTH_A_WORD) words.push(`${100 - share} % forwarded, kernel or not counted`);
   const excess = coverage.excess_tx_estimate + coverage.excess_rx_estimate;
   if (excess >= wire * WORTH_A_WORD) words.push(`${amount(excess)} not on the wire`);
-  words.push(coverage.interfaces.join(' '));
+  words.push(names(coverage.interfaces));
   return words.filter(Boolean).join(' · ');
 }

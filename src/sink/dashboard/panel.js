@@ -1,4 +1,4 @@
-// The panel of one process or one remote, opened by the address after `#`.
+// The panel of one process, remote or interface, opened by the address after `#`.
 // Owns the dialog, what is asked for it and its parts.
 
 import { by, make, mark, say } from './dom.js';
@@ -6,8 +6,9 @@ import { get, past, Refused } from './ask.js';
 import { Stack } from './charts.js';
 import { bytes, pastProcess } from './lists.js';
 import { chosenWindow, prefs } from './prefs.js';
+import { recorded } from './points.js';
 import { current, remoteHash } from './route.js';
-import { flowRow, identity, liveText } from './subject.js';
+import { classRow, flowRow, identity, liveText } from './subject.js';
 import { Table } from './table.js';
 
 /** Between two readings of the flows of one process, ms. */
@@ -76,8 +77,8 @@ export function show(now) {
 function build(wanted) {
   const { kind } = wanted;
   const process = wanted.pid ? `Process ${wanted.pid}` : 'All processes called';
-  say(by('panel-kind'), kind === 'process' ? process : 'Remote');
-  say(by('panel-title'), kind === 'process' ? wanted.name : wanted.address);
+  say(by('panel-kind'), { process, remote: 'Remote', iface: 'Interface' }[kind]);
+  say(by('panel-title'), kind === 'remote' ? wanted.address : wanted.name);
   const section = (title, id) => {
     const box = make('div', { id });
     return [make('section', {}, make('h3', {}, title, make('span', { class: 'note', id: `${id}-note` })), box), box];
@@ -94,6 +95,10 @@ function build(wanted) {
     wanted.list = new Table(list, { label: 'Remotes', columns: ['Remote', '↑ Sent', '↓ Received', 'Share'], empty: 'Reading the history …' });
     wanted.flows = new Table(flowList, { label: 'Live flows', columns: ['Flow', '↑ Sent', '↓ Received', 'Total'], shown: 30, empty: 'Reading the flows …' });
     parts.push(remotes, live);
+  } else if (kind === 'iface') {
+    const [classes, list] = section('What the packets were', 'panel-classes');
+    wanted.list = new Table(list, { label: 'Classes of packets', columns: ['Class', '↑ Sent', '↓ Received', 'Share'], empty: 'Reading the history …' });
+    parts.push(classes);
   } else {
     const [talkers, list] = section('Who talks to it', 'panel-talkers');
     wanted.list = new Table(list, { label: 'Who talks to it', columns: ['Process', '↑ Sent', '↓ Received', 'Share'], empty: 'Reading the history …' });
@@ -112,7 +117,9 @@ export async function refresh(now) {
   const since = new Date((now - seconds) * 1000).toISOString();
   // Past the level that knows process ids there is the name alone.
   const pid = seconds <= PIDS_KEPT ? wanted.pid : null;
-  const whose = wanted.kind === 'process' ? { name: wanted.name, pid } : { remote: wanted.address };
+  const whose = {
+    process: { name: wanted.name, pid }, remote: { remote: wanted.address }, iface: { iface: wanted.name },
+  }[wanted.kind];
   const mixed = wanted.pid && !pid ? `, all processes called ${wanted.name}` : '';
   for (const note of by('panel-body').querySelectorAll('h3 .note')) {
     if (note.id !== 'panel-flows-note') say(note, `last ${label}${mixed}`);
@@ -121,16 +128,19 @@ export async function refresh(now) {
   try {
     const [line, list] = await Promise.all([
       past('/api/timeseries', { since, step: `${step}s`, ...whose }),
-      wanted.kind === 'process'
-        ? past('/api/remotes', { since, ...whose, limit: 10 })
-        : past('/api/history/top', { since, by: 'process', ...whose, limit: 10 }),
+      {
+        process: () => past('/api/remotes', { since, ...whose, limit: 10 }),
+        remote: () => past('/api/history/top', { since, by: 'process', ...whose, limit: 10 }),
+        iface: () => past('/api/history/interfaces', { since, ...whose, limit: 1 }),
+      }[wanted.kind](),
     ]);
     if (mine !== asked) return;
     wanted.line = line;
     wanted.window = { from: now - seconds, to: now };
     wanted.who = list.rows;
-    wanted.list.set(list.remotes ? list.remotes.map(remoteRow) : list.rows.map(pastProcess),
-      'Nothing in this window yet.');
+    [wanted.sum, wanted.stored] = [list.interfaces?.[0], list.stored];
+    [wanted.seconds, wanted.label] = [seconds, label];
+    wanted.list.set(rowsOf(list), nothingOf(wanted));
     wanted.failed = '';
   } catch (error) {
     if (mine !== asked || !(error instanceof Refused)) return;
@@ -139,6 +149,18 @@ export async function refresh(now) {
     wanted.list.set([], error.message);
   }
   drawTimeline();
+  draw(last);
+}
+
+function rowsOf(list) {
+  if (list.remotes) return list.remotes.map(remoteRow);
+  if (list.interfaces) return (list.interfaces[0]?.classes ?? []).map(classRow);
+  return list.rows.map(pastProcess);
+}
+
+function nothingOf({ kind, sum }) {
+  if (kind === 'iface' && sum) return 'Not sampled in this time: netmon serve --iface tells packets apart.';
+  return 'Nothing in this window yet.';
 }
 
 function remoteRow(row) {
@@ -194,19 +216,13 @@ export function drawTimeline() {
   const empty = open.failed || 'No traffic in this window yet.';
   if (!line) {
     const to = Date.now() / 1000;
-    chart.set({ times: [], starts: [], series: [], from: to - chosenWindow().seconds, to, unit: prefs.unit, empty });
+    chart.set({ points: [], series: [], from: to - chosenWindow().seconds, to, unit: prefs.unit, empty });
     return;
   }
-  const step = line.step_seconds;
-  const until = Math.min(shown.to, Date.parse(line.until) / 1000);
-  const points = line.points
-    .map((point) => ({ ...point, start: Date.parse(point.t) / 1000 }))
-    .filter((point) => until - point.start >= Math.min(step, 10));
-  const length = (point) => Math.min(step, until - point.start);
-  const values = (name) => points.map((point) => point[name] / length(point));
+  const points = recorded(line, shown.to);
+  const values = (name) => points.map((point) => point[name] / point.seconds);
   chart.set({
-    times: points.map((point) => point.start + length(point) / 2),
-    starts: points.map((point) => point.start),
+    points,
     series: [
       { label: 'received', color: '--rx', values: values('rx_bytes') },
       { label: 'sent', color: '--tx', values: values('tx_bytes') },

@@ -56,7 +56,7 @@ export function choose(name, value) {
   if (!ACCEPTED[name].includes(value) || choices[name] === value) return;
   choices[name] = value;
   write(name, value);
-  shows[name]?.(value);
+  for (const show of shows[name] ?? []) show(value);
   for (const listener of listeners) listener(name);
 }
 
@@ -76,9 +76,11 @@ function toggleTheme() {
 
 /** Brings the buttons to life. */
 export function start() {
-  const groups = { unit: 'units', direction: 'direction', window: 'window', mode: 'mode' };
-  for (const [name, id] of Object.entries(groups)) {
-    shows[name] = segments(by(id), choices[name], (value) => choose(name, value));
+  const groups = {
+    unit: ['units'], direction: ['direction'], window: ['window', 'panel-window'], mode: ['mode'],
+  };
+  for (const [name, ids] of Object.entries(groups)) {
+    shows[name] = ids.map((id) => segments(by(id), choices[name], (value) => choose(name, value)));
   }
   by('theme').addEventListener('click', toggleTheme);
   dark.addEventListener('change', () => {

@@ -1,4 +1,4 @@
-// What the address after `#` says is open: nothing, a process, or a remote.
+// What the address after `#` says is open: nothing, a process, a remote, or an interface.
 // Owns the words of the address; opens nothing.
 
 /** Address of a process; with `pid` of that one only. */
@@ -11,7 +11,11 @@ export function processHash(name, pid) {
 /** Address of a remote. */
 export const remoteHash = (address) => `#${new URLSearchParams({ remote: address })}`;
 
-/** `{kind: 'process', name, pid}`, `{kind: 'remote', address}`, or `null`. */
+/** Address of an interface. */
+export const interfaceHash = (name) => `#${new URLSearchParams({ iface: name })}`;
+
+/** `{kind: 'process', name, pid}`, `{kind: 'remote', address}`, `{kind: 'iface', name}`,
+    or `null`. */
 export function current() {
   const words = new URLSearchParams(location.hash.slice(1));
   if (words.get('process')) {
@@ -19,5 +23,6 @@ export function current() {
     return { kind: 'process', name: words.get('process'), pid: Number.isInteger(pid) && pid > 0 ? pid : null };
   }
   if (words.get('remote')) return { kind: 'remote', address: words.get('remote') };
+  if (words.get('iface')) return { kind: 'iface', name: words.get('iface') };
   return null;
 }

@@ -4,6 +4,7 @@
 import { by, make, say } from './dom.js';
 import { past, Refused } from './ask.js';
 import { Stack } from './charts.js';
+import { recorded } from './points.js';
 import { chosenWindow, prefs } from './prefs.js';
 import { processHash } from './route.js';
 import { begin, since as recent, SLOT } from './recent.js';
@@ -73,9 +74,7 @@ function note(text) {
 
 /** An answer as points whose bytes are all there; a bucket may still be open. */
 function read(answer, now) {
-  const step = answer.step_seconds;
-  const points = answer.points.map((point, at) => {
-    const start = Date.parse(point.t) / 1000;
+  const points = recorded(answer, now).map(({ at, start, seconds }) => {
     const parts = new Map();
     for (const one of answer.series ?? []) {
       const [tx, rx] = [one.tx_bytes[at], one.rx_bytes[at]];
@@ -83,15 +82,10 @@ function read(answer, now) {
       const part = parts.get(key) ?? { tx: 0, rx: 0 };
       if (tx || rx) parts.set(key, { tx: part.tx + tx, rx: part.rx + rx });
     }
-    return { start, seconds: step, parts };
+    return { start, seconds, parts };
   });
-  // Buckets of ten seconds are written when they are over, a moment later.
-  const written = Math.floor((now - 1) / 10) * 10;
-  while (points.length && points.at(-1).start >= written) points.pop();
   const last = points.at(-1);
-  if (last && last.start + step > written) last.seconds = written - last.start;
-  if (last && last.seconds < step && step <= 10) points.pop();
-  return { step, points, end: points.length ? points.at(-1).start + points.at(-1).seconds : null };
+  return { step: answer.step_seconds, points, end: last ? last.start + last.seconds : null };
 }
 
 function merged(from, to) {
@@ -128,8 +122,7 @@ export function draw(now) {
     .filter(([key, values]) => key !== OTHER || values.some((one) => one > 0))
     .map(([key, values]) => ({ label: key, color: colorOf(key), values }));
   stack.set({
-    times: points.map((point) => point.start + point.seconds / 2),
-    starts: points.map((point) => point.start),
+    points,
     series,
     from,
     to: now,

@@ -1,9 +1,11 @@
 //! Answers of the history, as they are written in JSON.
 //!
-//! Plain data; bytes are payload bytes, times RFC 3339 in UTC. How they are found
-//! is the reader's business.
+//! Plain data; bytes are payload bytes, those of interfaces bytes of frames, times RFC
+//! 3339 in UTC. How they are found is the reader's business.
 
 use serde::Serialize;
+
+use super::ask::Window;
 
 /// Bytes of both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -12,6 +14,25 @@ pub struct Moved {
     pub tx_bytes: u64,
     /// Received, bytes.
     pub rx_bytes: u64,
+}
+
+/// What of a window is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// Start of the first bucket in it.
+    pub since: String,
+    /// End of the last one.
+    pub until: String,
+}
+
+impl Stored {
+    /// Of `covered`, as `Kept` tells it.
+    pub(super) fn of(covered: Option<Window>) -> Option<Stored> {
+        covered.map(|window| Stored {
+            since: window.since_text(),
+            until: window.until_text(),
+        })
+    }
 }
 
 /// Who moved most.
@@ -72,6 +93,9 @@ pub struct Timeline {
     /// Length of a point, seconds; at least the asked-for step, and a multiple of the
     /// buckets that are still there.
     pub step_seconds: u64,
+    /// What of the points is stored: of the others nobody knows what moved. `None` if
+    /// nothing is.
+    pub stored: Option<Stored>,
     /// All points of the window, those without bytes too.
     pub points: Vec<Point>,
     /// With `by`: the largest keys apart, and `other` last; each has the bytes of
@@ -146,6 +170,63 @@ pub struct RemoteShare {
     #[serde(flatten)]
     pub moved: Moved,
     /// Of all bytes of the window, in percent.
+    pub percentage: f64,
+}
+
+/// What interfaces moved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Interfaces {
+    /// Start of the first bucket read.
+    pub since: String,
+    /// End of the last one.
+    pub until: String,
+    /// What of it is stored, which averages are over; `None` if nothing is.
+    pub stored: Option<Stored>,
+    /// Largest first.
+    pub interfaces: Vec<InterfaceSum>,
+    /// What all beyond the limit moved.
+    pub other: Frames,
+}
+
+/// Frames of both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Frames {
+    /// Sent, bytes with headers.
+    pub tx_bytes: u64,
+    /// Received, the same.
+    pub rx_bytes: u64,
+    /// Sent, packets.
+    pub tx_packets: u64,
+    /// Received, packets.
+    pub rx_packets: u64,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InterfaceSum {
+    /// Its name.
+    pub interface: String,
+    /// By the kernel's counters.
+    #[serde(flatten)]
+    pub moved: Frames,
+    /// Bytes/s of both directions over what is stored of the window.
+    pub average_rate: f64,
+    /// Highest bytes/s of both directions over ten seconds.
+    pub peak_rate: u64,
+    /// Classes of packets, as far as a sampler told them apart; `null` where none did.
+    pub classes: Option<Vec<ClassShare>>,
+}
+
+/// A class of packets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassShare {
+    /// `tcp`, `udp`, `icmp`, `other_ip` and `not_ip` share out every packet; `http` and
+    /// `https` are parts of the first two.
+    pub class: &'static str,
+    /// Each segment of a train a packet with headers of its own.
+    #[serde(flatten)]
+    pub moved: Frames,
+    /// Of the sampled bytes, in percent.
     pub percentage: f64,
 }
 

@@ -1,16 +1,13 @@
 //! Buckets that wait to be written, in bounded memory however long that takes.
 //!
 //! Owns what is given up first when there are too many: remote addresses, then the
-//! shorter buckets, then the oldest bytes, which are counted. Writes nothing.
+//! shorter buckets, then the oldest bytes, which are counted. How buckets become one is
+//! `merge`'s business. Writes nothing.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use foldhash::fast::RandomState;
-
+use super::merge::{append, merged};
 use super::store::{HOUR, MINUTE};
-use crate::model::endpoint::Address;
-use crate::model::flow::Protocol;
 use crate::model::ledger::{Bucket, BucketRow};
 
 /// Most rows that wait: 12 MiB of 48 bytes each, and what they share with the model: the
@@ -37,9 +34,6 @@ impl Default for Backlog {
         Backlog::of(MOST)
     }
 }
-
-/// What makes two rows one.
-type Key = (usize, u32, Option<Protocol>, Option<Address>);
 
 impl Backlog {
     /// One that holds at most `most` rows.
@@ -156,48 +150,12 @@ impl Backlog {
     }
 }
 
-fn append(to: &mut Bucket, bucket: Bucket) {
-    let earlier = std::mem::take(&mut to.rows);
-    to.rows = merged(earlier.into_iter().chain(bucket.rows));
-    for (protocol, tx_bytes, rx_bytes) in bucket.protocols {
-        match to.protocols.iter_mut().find(|row| row.0 == protocol) {
-            Some(row) => {
-                row.1 += tx_bytes;
-                row.2 += rx_bytes;
-            }
-            None => to.protocols.push((protocol, tx_bytes, rx_bytes)),
-        }
-    }
-    // The latest word on an alert holds all that came before.
-    let latest = bucket.alerts;
-    to.alerts
-        .retain(|alert| !latest.iter().any(|other| other.number == alert.number));
-    to.alerts.extend(latest);
-}
-
-/// Rows with those of the same key added up.
-fn merged(rows: impl Iterator<Item = BucketRow>) -> Vec<BucketRow> {
-    let mut places: HashMap<Key, usize, RandomState> = HashMap::default();
-    let mut merged: Vec<BucketRow> = Vec::new();
-    for row in rows {
-        // The rows hold their identities, so no two of these have one address.
-        let identity = Arc::as_ptr(&row.identity).addr();
-        let key = (identity, row.pid, row.protocol, row.remote);
-        let place = *places.entry(key).or_insert(merged.len());
-        match merged.get_mut(place) {
-            Some(there) => {
-                there.tx_bytes += row.tx_bytes;
-                there.rx_bytes += row.rx_bytes;
-            }
-            None => merged.push(row),
-        }
-    }
-    merged
-}
-
 /// What a bucket takes, in rows; an empty one takes something, too.
 fn rows(bucket: &Bucket) -> usize {
-    1 + bucket.rows.len() + bucket.protocols.len() + bucket.alerts.len()
+    // An interface takes as much as two rows, and each of its classes as one.
+    let interfaces = bucket.interfaces.iter();
+    let interfaces: usize = interfaces.map(|row| 2 + row.classes.len()).sum();
+    1 + bucket.rows.len() + bucket.protocols.len() + interfaces + bucket.alerts.len()
 }
 
 fn bytes(bucket: &Bucket) -> u64 {
@@ -207,11 +165,14 @@ fn bytes(bucket: &Bucket) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::endpoint::Address;
+    use crate::model::flow::Protocol;
     use crate::model::sample::Identity;
 
     fn bucket(number: u64, who: &[Arc<Identity>], remotes: u32) -> Bucket {
@@ -227,6 +188,7 @@ mod tests {
             start: Duration::from_secs(number * 10),
             rows: (0..remotes).map(row).collect(),
             protocols: vec![(Protocol::Tcp, u64::from(remotes), 7)],
+            interfaces: Vec::new(),
             alerts: Vec::new(),
         }
     }
@@ -318,28 +280,6 @@ mod tests {
             .map(|it| (it.start.as_secs(), it.rows.len()))
             .collect();
         assert_eq!(seen, [(0, 3), (10, 3), (20, 3), (30, 20)]);
-    }
-
-    #[test]
-    fn the_latest_word_on_an_alert_stays() {
-        let alert = |ended| crate::model::ledger::Alert {
-            number: 1,
-            started: Duration::ZERO,
-            ended,
-            identity: Arc::default(),
-            pid: 1,
-            protocol: Protocol::Tcp,
-            remote: None,
-            remote_port: 0,
-            peak: 1.0,
-            threshold: 1.0,
-        };
-        let mut first = bucket(0, &who(1), 1);
-        first.alerts = vec![alert(None)];
-        let mut second = bucket(1, &who(1), 1);
-        second.alerts = vec![alert(Some(Duration::from_secs(12)))];
-        append(&mut first, second.clone());
-        assert_eq!(first.alerts, second.alerts);
     }
 
     proptest! {

@@ -5,29 +5,64 @@
 
 use rusqlite::{Connection, OptionalExtension, Result};
 
+use super::ask::Window;
 use super::plan::{Kept, Level};
 
 impl Kept {
     /// Reads it; the connection must be in a transaction that the answer is read in too.
     pub fn read(db: &Connection) -> Result<Kept> {
-        let rolled_up = progress(db, Level::Minute.suffix())?.unwrap_or(i64::MIN);
-        let mut stored: Option<(i64, i64)> = None;
-        for level in [Level::Finest, Level::Minute, Level::Hour] {
-            let [first, last] =
-                [Edge::First, Edge::Last].map(|edge| start(db, level, edge, i64::MIN, i64::MAX));
-            if let (Some(first), Some(last)) = (first?, last?) {
-                let end = last.saturating_add(level.seconds());
-                let (since, until) = stored.unwrap_or((first, end));
-                stored = Some((since.min(first), until.max(end)));
+        let rolled_up = progress(db, Level::Minute.suffix())?;
+        let cut_10s = progress(db, &cut(Level::Finest))?;
+        let cut_1m = progress(db, &cut(Level::Minute))?;
+        let stored = stored(db, rolled_up, [None, cut_1m, cut_10s])?;
+        let rolled_up = rolled_up.unwrap_or(i64::MIN);
+        Ok(Kept::new(rolled_up, cut_10s, cut_1m, stored))
+    }
+}
+
+/// From the first bucket of all to the last. In an hour that is stored there may be a
+/// minute alone, in this ten seconds: the finer buckets say so, as far as none of them
+/// was deleted, which `cuts` tell of each level.
+fn stored(
+    db: &Connection,
+    rolled_up: Option<i64>,
+    cuts: [Option<i64>; 3],
+) -> Result<Option<Window>> {
+    let has_interfaces = has_interfaces(db)?;
+    // Bounds of the first bucket, and of the last.
+    let mut ends: Option<(Window, Window)> = None;
+    for (level, cut) in [Level::Hour, Level::Minute, Level::Finest]
+        .into_iter()
+        .zip(cuts)
+    {
+        let [first, last] =
+            [Edge::First, Edge::Last].map(|which| edge(db, level, which, has_interfaces));
+        let (Some(first), Some(last)) = (first?, last?) else {
+            continue;
+        };
+        let bucket = |since: i64| Window {
+            since,
+            until: since.saturating_add(level.seconds()),
+        };
+        let (mut begin, mut end) = (bucket(first), bucket(last));
+        // Only what is rolled up is in the longer ones.
+        if level != Level::Finest {
+            end.until = end.until.min(rolled_up.unwrap_or(i64::MAX));
+        }
+        if let Some((coarse, coarse_end)) = ends {
+            if begin.since >= coarse.until || cut.is_some_and(|cut| cut > coarse.since) {
+                begin = coarse;
+            }
+            if end.since < coarse_end.since {
+                end = coarse_end;
             }
         }
-        Ok(Kept::new(
-            rolled_up,
-            progress(db, &cut(Level::Finest))?,
-            progress(db, &cut(Level::Minute))?,
-            stored,
-        ))
+        ends = Some((begin, end));
     }
+    Ok(ends.map(|(begin, end)| Window {
+        since: begin.since,
+        until: end.until,
+    }))
 }
 
 /// Notes that of `level` buckets are deleted that began before `time`. Belongs into the
@@ -61,17 +96,46 @@ pub enum Edge {
     Last,
 }
 
-/// When the first or last bucket of a level begins that begins in a stretch of time.
-pub fn start(
+impl Edge {
+    fn of(self, times: impl Iterator<Item = i64>) -> Option<i64> {
+        match self {
+            Edge::First => times.min(),
+            Edge::Last => times.max(),
+        }
+    }
+}
+
+/// True for a history that knows interfaces: of version 2 or later.
+pub fn has_interfaces(db: &Connection) -> Result<bool> {
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version >= 2)
+}
+
+/// When the first or last bucket of a level begins, interfaces' among them.
+pub fn edge(
+    db: &Connection,
+    level: Level,
+    which: Edge,
+    has_interfaces: bool,
+) -> Result<Option<i64>> {
+    within(db, level, which, has_interfaces, (i64::MIN, i64::MAX))
+}
+
+/// The same of the buckets that begin in a stretch of time: since, and before.
+pub fn within(
     db: &Connection,
     level: Level,
     edge: Edge,
-    since: i64,
-    until: i64,
+    has_interfaces: bool,
+    (since, until): (i64, i64),
 ) -> Result<Option<i64>> {
     let (which, of) = match edge {
         Edge::First => ("min", level.suffix()),
         Edge::Last => ("max", level.suffix()),
+    };
+    let tables: &[&str] = match has_interfaces {
+        true => &["traffic", "protocol", "interface", "class"],
+        false => &["traffic", "protocol"],
     };
     let one = |table: &str| {
         let query =
@@ -79,9 +143,6 @@ pub fn start(
         let mut statement = db.prepare_cached(&query)?;
         statement.query_row([since, until], |row| row.get::<_, Option<i64>>(0))
     };
-    let found = [one("traffic")?, one("protocol")?].into_iter().flatten();
-    Ok(match edge {
-        Edge::First => found.min(),
-        Edge::Last => found.max(),
-    })
+    let found: Result<Vec<_>> = tables.iter().map(|table| one(table)).collect();
+    Ok(edge.of(found?.into_iter().flatten()))
 }

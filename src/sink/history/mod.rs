@@ -1,6 +1,7 @@
-//! The past: who moved how many bytes to whom, in buckets of time, in SQLite.
+//! The past: who moved how many bytes to whom, and what interfaces moved, in buckets of
+//! time, in SQLite.
 //!
-//! `writer` takes buckets in and `store` writes them into the tables of `schema.sql`;
+//! `writer` takes buckets in and `store` writes them into the tables of `schema*.sql`;
 //! `ask` is a question, `reader` answers it, and `answer` is what it says. Knows nothing
 //! of HTTP, terminals or how the bytes were counted.
 
@@ -8,9 +9,11 @@ mod alerts;
 pub mod answer;
 pub mod ask;
 mod backlog;
+mod interfaces;
 mod kept;
 mod labels;
 mod lock;
+mod merge;
 mod names;
 pub mod past;
 mod plan;
@@ -26,4 +29,5 @@ pub mod store;
 mod timeline;
 mod top;
 pub mod when;
+mod wire;
 pub mod writer;

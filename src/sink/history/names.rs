@@ -1,4 +1,4 @@
-//! Numbers of processes, remotes and protocols in the tables.
+//! Numbers of processes, remotes, interfaces, protocols and classes in the tables.
 //!
 //! Owns which number a name has, and a bounded memory of them; a failed transaction
 //! takes new numbers back, and then it must be [`forgotten`](Names::forget).
@@ -11,6 +11,7 @@ use rusqlite::{Connection, Result, params};
 
 use crate::model::endpoint::Address;
 use crate::model::flow::Protocol;
+use crate::model::interface::Class;
 use crate::model::sample::Identity;
 
 /// Most numbers remembered, of processes and of remotes each: about 20 MB in all.
@@ -21,6 +22,7 @@ const REMEMBERED: usize = 65_536;
 pub struct Names {
     processes: HashMap<Who, Known, RandomState>,
     remotes: HashMap<Address, Known, RandomState>,
+    interfaces: HashMap<Arc<str>, Known, RandomState>,
     /// By the address of an identity that somebody holds: only as long as one bucket.
     identities: HashMap<usize, i64, RandomState>,
 }
@@ -42,16 +44,21 @@ struct Known {
     last_seen: i64,
 }
 
-/// Fills the table of protocols, which a newer netmon may know more of.
+/// Fills the tables of protocols and classes, which a newer netmon may know more of.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_protocols(connection: &Connection) -> Result<()> {
+pub fn write_constants(connection: &Connection) -> Result<()> {
     let mut insert =
         connection.prepare("INSERT OR IGNORE INTO protocol (id, name) VALUES (?1, ?2)")?;
     insert.execute((0, ""))?;
     for known in Protocol::ALL {
         insert.execute((protocol(Some(known)), known.name()))?;
+    }
+    let mut insert =
+        connection.prepare("INSERT OR IGNORE INTO class (id, name) VALUES (?1, ?2)")?;
+    for known in Class::ALL {
+        insert.execute((class(known), known.name()))?;
     }
     Ok(())
 }
@@ -60,6 +67,12 @@ pub fn write_protocols(connection: &Connection) -> Result<()> {
 pub fn protocol(protocol: Option<Protocol>) -> i64 {
     // There are nine.
     protocol.map_or(0, |protocol| protocol.index() as i64 + 1)
+}
+
+/// The number of a class.
+pub fn class(class: Class) -> i64 {
+    // There are seven.
+    class as i64 + 1
 }
 
 impl Names {
@@ -72,6 +85,9 @@ impl Names {
         if self.remotes.len() > REMEMBERED {
             self.remotes.clear();
         }
+        if self.interfaces.len() > REMEMBERED {
+            self.interfaces.clear();
+        }
     }
 
     /// Forgets all numbers.
@@ -79,6 +95,7 @@ impl Names {
         self.identities.clear();
         self.processes.clear();
         self.remotes.clear();
+        self.interfaces.clear();
     }
 
     /// The number of a process that moved bytes in the hour that began at `hour`.
@@ -145,6 +162,34 @@ impl Names {
         self.remotes.insert(address, Known { id, last_seen });
         Ok(id)
     }
+
+    /// The number of an interface that moved something in the hour that began at `hour`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn interface(
+        &mut self,
+        connection: &Connection,
+        name: &Arc<str>,
+        hour: i64,
+    ) -> Result<i64> {
+        if let Some(known) = self.interfaces.get(name)
+            && known.last_seen >= hour
+        {
+            return Ok(known.id);
+        }
+        let id = connection
+            .prepare_cached(
+                "INSERT INTO interface (name, last_seen) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET last_seen = max(last_seen, ?2)
+                 RETURNING id",
+            )?
+            .query_row((&**name, hour), |row| row.get(0))?;
+        let last_seen = hour;
+        let known = Known { id, last_seen };
+        self.interfaces.insert(Arc::clone(name), known);
+        Ok(id)
+    }
 }
 
 fn insert_process(connection: &Connection, who: &Who, user: &str, hour: i64) -> Result<i64> {
@@ -174,9 +219,9 @@ fn insert_process(connection: &Connection, who: &Who, user: &str, hour: i64) -> 
 mod tests {
     use super::*;
 
-    /// Histories hold these numbers for years: a new protocol comes last.
+    /// Histories hold these numbers for years: a new one comes last.
     #[test]
-    fn each_protocol_keeps_its_number() {
+    fn each_protocol_and_class_keeps_its_number() {
         let names = [
             "tcp", "udp", "icmp", "sctp", "mptcp", "raw", "packet", "vsock", "other",
         ];
@@ -186,5 +231,8 @@ mod tests {
             Protocol::ALL.map(|it| protocol(Some(it))),
             [1, 2, 3, 4, 5, 6, 7, 8, 9]
         );
+        let names = ["tcp", "udp", "icmp", "other_ip", "not_ip", "http", "https"];
+        assert_eq!(Class::ALL.map(Class::name), names);
+        assert_eq!(Class::ALL.map(class), [1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use anyhow::Result;
 use rusqlite::{Connection, Row};
 
-use super::answer::Who;
-use super::kept::{Edge, start};
+use super::answer::{Frames, Who};
+use super::kept::{Edge, has_interfaces, within};
 use super::labels::{Labels, known};
 use super::plan::{Kept, Level, down};
 use super::reader::{Look, Reader};
+use super::wire;
 use crate::model::flow::Protocol;
+use crate::model::interface::Class;
 
 /// What moved in one stored bucket.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,9 @@ pub struct Past {
     pub protocols: Vec<(Protocol, u64, u64)>,
     /// Flows that were above the threshold in it, highest peak first.
     pub alerts: Vec<PastAlert>,
+    /// Interfaces that moved something, by number; none in a file that was written
+    /// before netmon kept them.
+    pub interfaces: Vec<PastInterface>,
 }
 
 /// What one process moved to and from one remote address by one protocol.
@@ -50,6 +55,21 @@ pub struct PastRow {
     pub tx_bytes: u64,
     /// Received, bytes.
     pub rx_bytes: u64,
+}
+
+/// What one interface moved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastInterface {
+    /// Its number in this history.
+    pub number: i64,
+    /// Its name.
+    pub name: String,
+    /// By the kernel's counters.
+    pub moved: Frames,
+    /// Highest rate of ten seconds, both directions, bytes/s.
+    pub peak: u64,
+    /// The classes that moved something, where a sampler told them apart.
+    pub classes: Vec<(Class, Frames)>,
 }
 
 /// A flow above the threshold.
@@ -82,7 +102,7 @@ impl Reader {
     /// If the file cannot be read.
     pub fn past_before(&self, time: i64) -> Result<Option<Past>> {
         self.look(|look| match before(look, time)? {
-            Some((level, start)) => bucket(look.db, level, start).map(Some),
+            Some((level, start)) => bucket(look, level, start).map(Some),
             None => Ok(None),
         })
     }
@@ -93,7 +113,7 @@ impl Reader {
     /// If the file cannot be read.
     pub fn past_after(&self, time: i64) -> Result<Option<Past>> {
         self.look(|look| match after(look, time)? {
-            Some((level, start)) => bucket(look.db, level, start).map(Some),
+            Some((level, start)) => bucket(look, level, start).map(Some),
             None => Ok(None),
         })
     }
@@ -110,7 +130,7 @@ impl Reader {
                 None => after(look, time)?,
             };
             match found {
-                Some((level, start)) => bucket(look.db, level, start).map(Some),
+                Some((level, start)) => bucket(look, level, start).map(Some),
                 None => Ok(None),
             }
         })
@@ -128,8 +148,9 @@ fn reigns(kept: &Kept) -> [(Level, i64, i64); 3] {
 }
 
 fn before(look: &Look, time: i64) -> Result<Option<(Level, i64)>> {
+    let wired = has_interfaces(look.db)?;
     for (level, from, until) in reigns(&look.kept) {
-        let found = start(look.db, level, Edge::Last, from, until.min(time))?;
+        let found = within(look.db, level, Edge::Last, wired, (from, until.min(time)))?;
         if let Some(found) = found {
             return Ok(Some((level, found)));
         }
@@ -138,9 +159,10 @@ fn before(look: &Look, time: i64) -> Result<Option<(Level, i64)>> {
 }
 
 fn after(look: &Look, time: i64) -> Result<Option<(Level, i64)>> {
+    let wired = has_interfaces(look.db)?;
     let next = time.saturating_add(1);
     for (level, from, until) in reigns(&look.kept).into_iter().rev() {
-        let found = start(look.db, level, Edge::First, from.max(next), until)?;
+        let found = within(look.db, level, Edge::First, wired, (from.max(next), until))?;
         if let Some(found) = found {
             return Ok(Some((level, found)));
         }
@@ -148,7 +170,8 @@ fn after(look: &Look, time: i64) -> Result<Option<(Level, i64)>> {
     Ok(None)
 }
 
-fn bucket(db: &Connection, level: Level, start: i64) -> Result<Past> {
+fn bucket(look: &Look, level: Level, start: i64) -> Result<Past> {
+    let db = look.db;
     let length = level.seconds();
     debug_assert_eq!(start, down(start, length));
     Ok(Past {
@@ -157,6 +180,7 @@ fn bucket(db: &Connection, level: Level, start: i64) -> Result<Past> {
         rows: rows(db, level, start)?,
         protocols: protocols(db, level, start)?,
         alerts: alerts(db, start, start + length)?,
+        interfaces: wire::in_bucket(look, level, start)?,
     })
 }
 

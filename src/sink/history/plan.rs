@@ -65,7 +65,7 @@ pub struct Kept {
     /// What is before this is rolled up, into minutes and these into hours: an hour
     /// that it cuts has its minutes before it.
     pub rolled_up: i64,
-    /// All buckets of all levels are in here, whole hours; `None` if there are none.
+    /// From the first bucket of all to the last; `None` if there are none.
     pub stored: Option<Window>,
 }
 
@@ -91,13 +91,12 @@ pub struct Plan {
 
 impl Kept {
     /// What follows from the roll-up's mark, from times before which buckets of ten
-    /// seconds and of a minute were deleted, if any were, and from when the first bucket
-    /// of all begins and the last ends.
+    /// seconds and of a minute were deleted, if any were, and from what is stored.
     pub fn new(
         rolled_up: i64,
         cut_10s: Option<i64>,
         cut_1m: Option<i64>,
-        stored: Option<(i64, i64)>,
+        stored: Option<Window>,
     ) -> Kept {
         // Of a longer bucket that is cut, only that one is whole. What is not rolled up
         // is never deleted.
@@ -105,24 +104,35 @@ impl Kept {
             cut.map_or(i64::MIN, |cut| up(cut, coarser.seconds()).min(rolled_up))
         };
         let minutes_from = whole_from(cut_1m, Level::Hour);
-        let hour = Level::Hour.seconds();
         Kept {
             // An hour without its minutes is read whole, so none of it is read finer.
             finest_from: whole_from(cut_10s, Level::Minute).max(minutes_from),
             minutes_from,
             rolled_up,
-            stored: stored.map(|(since, until)| Window {
-                since: down(since, hour),
-                until: up(until, hour),
-            }),
+            stored,
         }
     }
 
-    /// What of a stretch of time there can be buckets in: far beyond, there is nothing to
-    /// look for.
+    /// What of a window is stored, from its first bucket to its last: what there can be an
+    /// average over.
+    pub fn covered(&self, window: Window) -> Option<Window> {
+        let stored = self.stored?;
+        let covered = Window {
+            since: window.since.max(stored.since),
+            until: window.until.min(stored.until),
+        };
+        (covered.since < covered.until).then_some(covered)
+    }
+
+    /// What of a stretch of time there can be buckets in, the longest among them: far
+    /// beyond, there is nothing to look for.
     fn within_stored(&self, since: i64, until: i64) -> (i64, i64) {
+        let hour = Level::Hour.seconds();
         match self.stored {
-            Some(stored) => (since.max(stored.since), until.min(stored.until)),
+            Some(stored) => (
+                since.max(down(stored.since, hour)),
+                until.min(up(stored.until, hour)),
+            ),
             None => (until, until),
         }
     }
@@ -233,6 +243,10 @@ mod tests {
         }),
     };
 
+    fn stored(since: i64, until: i64) -> Option<Window> {
+        Some(Window { since, until })
+    }
+
     fn parts(since: i64, until: i64, coarsest: Level) -> (Window, Vec<(Level, i64, i64)>) {
         let plan = KEPT.plan(Window { since, until }, coarsest);
         let part = |part: &Part| (part.level, part.since - NOON, part.until - NOON);
@@ -279,7 +293,7 @@ mod tests {
             since: 5,
             until: 1 << 40,
         };
-        let kept = Kept::new(i64::MIN, None, None, Some((NOON + 10, NOON + 20)));
+        let kept = Kept::new(i64::MIN, None, None, stored(NOON + 10, NOON + 20));
         let hour = Part {
             level: Level::Finest,
             since: NOON,
@@ -296,13 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn covered_is_what_is_stored_of_a_window() {
+        let kept = Kept::new(i64::MIN, None, None, stored(NOON + 10, NOON + 240));
+        let covered = |since, until| kept.covered(Window { since, until });
+        assert_eq!(covered(NOON - DAY, NOON + DAY), kept.stored);
+        assert_eq!(covered(NOON + 20, NOON + 60), stored(NOON + 20, NOON + 60));
+        assert_eq!(covered(NOON - DAY, NOON + 10), None);
+        assert_eq!(covered(NOON + 240, NOON + DAY), None);
+        let empty = Kept::new(i64::MIN, None, None, None);
+        assert_eq!(
+            empty.covered(Window {
+                since: 0,
+                until: NOON
+            }),
+            None
+        );
+    }
+
+    #[test]
     fn an_hour_without_its_minutes_is_read_whole() {
         // Given up in the running hour, of which buckets of ten seconds came since.
         let kept = Kept::new(
             NOON + 600,
             Some(NOON + 360),
             Some(NOON + 120),
-            Some((NOON, NOON + 640)),
+            stored(NOON, NOON + 640),
         );
         let plan = kept.plan(
             Window {
@@ -335,14 +367,14 @@ mod tests {
             since in -20 * DAY..0,
             length in 1..20 * DAY,
             ages in (1..5 * DAY, -2 * DAY..15 * DAY, 0..7200_i64),
-            stored in (-20 * DAY..0, 0..20 * DAY),
+            span in (-20 * DAY..0, 0..20 * DAY),
             coarsest in prop::sample::select(vec![Level::Finest, Level::Minute, Level::Hour]),
         ) {
             let kept = Kept::new(
                 down(NOON - ages.2, 60),
                 Some(down(NOON - ages.0, 10)),
                 Some(down(NOON - ages.0 - ages.1, 60)),
-                Some((NOON + stored.0, NOON + stored.0 + stored.1)),
+                self::stored(NOON + span.0, NOON + span.0 + span.1),
             );
             let window = Window { since: NOON + since, until: NOON + since + length };
             let plan = kept.plan(window, coarsest);

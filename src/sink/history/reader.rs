@@ -15,11 +15,11 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 use rusqlite::{Connection, Error, ErrorCode, InterruptHandle, OpenFlags};
 
-use super::answer::{Alerts, Protocols, Remotes, Timeline, Top};
+use super::answer::{Alerts, Interfaces, Protocols, Remotes, Timeline, Top};
 use super::ask::{By, Whose, Window};
 use super::plan::Kept;
 use super::schema::{APPLICATION, VERSION, no_history};
-use super::{alerts, lock, timeline, top};
+use super::{alerts, lock, timeline, top, wire};
 
 /// How long a question waits for a writer that has the file to itself, which it has
 /// for moments only.
@@ -147,6 +147,32 @@ impl Reader {
     /// If the file cannot be read.
     pub fn alerts(&self, window: Window, whose: &Whose, limit: usize) -> Result<Alerts> {
         self.look(|look| alerts::alerts(look, window, whose, limit))
+    }
+
+    /// What interfaces moved, or the one that is called so.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or was written before netmon kept interfaces.
+    pub fn interfaces(
+        &self,
+        window: Window,
+        name: Option<&str>,
+        limit: usize,
+    ) -> Result<Interfaces> {
+        self.look(|look| wire::interfaces(look, window, name, limit))
+    }
+
+    /// How much one interface moved when, in points of about `step`.
+    ///
+    /// # Errors
+    /// As [`Reader::interfaces`].
+    pub fn interface_timeline(
+        &self,
+        window: Window,
+        step: Duration,
+        name: &str,
+    ) -> Result<Timeline> {
+        self.look(|look| timeline::of_interface(look, window, step, name))
     }
 
     /// Opens the file anew if it was taken as one that nobody changes and somebody did.

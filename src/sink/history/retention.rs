@@ -43,7 +43,7 @@ impl Default for Retention {
 
 /// Rows of one time that are deleted in one step, or about as many.
 const ROWS: usize = 16_384;
-/// Alerts, processes or remotes that are deleted in one step.
+/// Alerts, processes, remotes or interfaces that are deleted in one step.
 const NAMES: usize = 1000;
 /// Finest first.
 const LEVELS: [Level; 3] = [Level::Finest, Level::Minute, Level::Hour];
@@ -157,7 +157,8 @@ impl Keeper {
         Ok(false)
     }
 
-    /// Once an hour: removes processes and remotes that no row can name any more.
+    /// Once an hour: removes processes, remotes and interfaces that no row can name any
+    /// more.
     fn remove_names(&mut self, connection: &mut Connection, now: i64) -> Result<bool> {
         let hour = down(now, HOUR);
         if self.names_of == Some(hour) {
@@ -176,7 +177,7 @@ impl Keeper {
         let before = before.saturating_sub(HOUR);
         let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut removed = 0;
-        for table in ["process", "remote"] {
+        for table in ["process", "remote", "interface"] {
             removed += step
                 .prepare_cached(&format!(
                     "DELETE FROM {table} WHERE id IN
@@ -206,7 +207,7 @@ fn delete_oldest(connection: &mut Connection, level: Level, cutoff: i64) -> Resu
     }
     let has_sums = level != Level::Finest;
     let level = level.suffix();
-    for table in ["protocol", "total"] {
+    for table in ["protocol", "total", "interface", "class"] {
         delete_time(&step, level, oldest, table)?;
     }
     let is_piece = delete_piece(&step, level, oldest, "traffic", "process, remote")?
@@ -259,5 +260,5 @@ fn delete_alerts(connection: &Connection, cutoff: i64) -> Result<bool> {
 }
 
 fn oldest(connection: &Connection, level: Level) -> Result<Option<i64>> {
-    kept::start(connection, level, Edge::First, i64::MIN, i64::MAX)
+    kept::edge(connection, level, Edge::First, true)
 }

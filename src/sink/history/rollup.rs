@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
+use super::interfaces;
 use super::store::{HOUR, MINUTE, number};
 
 /// Every table that a minute goes to, by its start; the hours are 3600 seconds, as here.
@@ -69,7 +70,7 @@ pub fn step(connection: &mut Connection, now: i64) -> Result<bool> {
         return Ok(false);
     };
     let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for statement in STEPS {
+    for statement in STEPS.into_iter().chain(interfaces::STEPS) {
         step.prepare_cached(statement)?.execute([minute])?;
     }
     let mark = minute + MINUTE;
@@ -88,7 +89,11 @@ fn next(connection: &Connection) -> Result<Option<i64>> {
         .prepare_cached(
             "SELECT min(time) FROM (SELECT min(time) AS time FROM traffic_10s WHERE time >= ?1
                                     UNION ALL
-                                    SELECT min(time) FROM protocol_10s WHERE time >= ?1)",
+                                    SELECT min(time) FROM protocol_10s WHERE time >= ?1
+                                    UNION ALL
+                                    SELECT min(time) FROM interface_10s WHERE time >= ?1
+                                    UNION ALL
+                                    SELECT min(time) FROM class_10s WHERE time >= ?1)",
         )?
         .query_row([mark], |row| row.get(0))?;
     Ok(oldest.map(|time| time - time.rem_euclid(MINUTE)))

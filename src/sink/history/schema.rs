@@ -15,8 +15,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::lock;
 
 /// Steps from version 0 (an empty file) to 1, from 1 to 2 and so on. A released step is
-/// never changed: a new version is a new step, and `schema.sql` stays the first.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+/// never changed: a new version is a new step in a file of its own.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
 
 /// The version of the tables (`PRAGMA user_version`) after all steps.
 pub const VERSION: i64 = STEPS.len() as i64;
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(mode(file.parent().unwrap()) & !DIRECTORY_MODE, 0);
         assert_eq!(number(&history, "PRAGMA auto_vacuum"), 2);
         assert_eq!(number(&history, "PRAGMA synchronous"), 2);
-        assert_eq!(number(&history, "PRAGMA user_version"), 1);
+        assert_eq!(number(&history, "PRAGMA user_version"), VERSION);
         assert_eq!(number(&history, "PRAGMA application_id"), APPLICATION);
         drop(history);
         open(&file).unwrap();
@@ -269,6 +269,7 @@ mod tests {
             .unwrap();
         let bad = [
             STEPS[0],
+            STEPS[1],
             "ALTER TABLE protocol ADD COLUMN word TEXT; INSERT INTO nowhere VALUES (1)",
         ];
         let error = prepare(&mut history, &file, &bad).unwrap_err();
@@ -276,17 +277,18 @@ mod tests {
             format!("{error:#}").contains("could not bring"),
             "{error:#}"
         );
-        assert_eq!(number(&history, "PRAGMA user_version"), 1);
+        assert_eq!(number(&history, "PRAGMA user_version"), VERSION);
         assert!(history.prepare("SELECT word FROM protocol").is_err());
 
         let good = [
             STEPS[0],
+            STEPS[1],
             "ALTER TABLE protocol ADD COLUMN word TEXT NOT NULL DEFAULT 'yes'",
             "UPDATE protocol SET word = word || '!'",
         ];
         for _ in 0..2 {
             prepare(&mut history, &file, &good).unwrap();
-            assert_eq!(number(&history, "PRAGMA user_version"), 3);
+            assert_eq!(number(&history, "PRAGMA user_version"), VERSION + 2);
             let query = "SELECT count(*) FROM protocol WHERE id = 1 AND word = 'yes!'";
             assert_eq!(number(&history, query), 1);
         }

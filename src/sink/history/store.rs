@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::lock::Lock;
 use super::names::{self, Names};
 use super::retention::{Keeper, Retention};
-use super::{rollup, schema};
+use super::{interfaces, rollup, schema};
 use crate::model::ledger::{Alert, Bucket};
 
 /// Length of the finest buckets, seconds.
@@ -28,6 +28,7 @@ const END_ALERTS: &str = "
 UPDATE alert SET ended = max(started, ifnull(
     (SELECT max(time) FROM (SELECT max(time) + 10 AS time FROM total_10s
                             UNION ALL SELECT max(time) + 10 FROM protocol_10s
+                            UNION ALL SELECT max(time) + 10 FROM interface_10s
                             UNION ALL SELECT time FROM progress WHERE level = '1m')),
     started))
 WHERE ended IS NULL";
@@ -71,7 +72,7 @@ impl Store {
         let lock = Lock::take(file)?;
         let connection = schema::open(file)?;
         let could_not = || format!("could not write {}", file.display());
-        names::write_protocols(&connection).with_context(could_not)?;
+        names::write_constants(&connection).with_context(could_not)?;
         let alerts = connection
             .query_row("SELECT ifnull(max(id), 0) FROM alert", [], |row| row.get(0))
             .with_context(could_not)?;
@@ -108,8 +109,10 @@ impl Store {
 
     fn try_write(&mut self, bucket: &Bucket) -> rusqlite::Result<()> {
         let time = bucket.start.as_secs().cast_signed();
-        let nothing =
-            bucket.rows.is_empty() && bucket.protocols.is_empty() && bucket.alerts.is_empty();
+        let nothing = bucket.rows.is_empty()
+            && bucket.protocols.is_empty()
+            && bucket.interfaces.is_empty()
+            && bucket.alerts.is_empty();
         if !nothing {
             let behavior = TransactionBehavior::Immediate;
             let flush = self.connection.transaction_with_behavior(behavior)?;
@@ -118,8 +121,9 @@ impl Store {
             write_lines(&flush, &self.lines, time)?;
             write_protocols(&flush, bucket, time)?;
             add_total(&flush, "10s", time, &self.lines)?;
+            interfaces::add(&flush, &mut self.names, "10s", time, &bucket.interfaces)?;
             if rollup::mark(&flush)?.is_some_and(|mark| time < mark) {
-                write_late(&flush, &self.lines, bucket, time)?;
+                write_late(&flush, &mut self.names, &self.lines, bucket, time)?;
             }
             for alert in &bucket.alerts {
                 write_alert(&flush, &mut self.names, alert, self.alerts)?;
@@ -239,6 +243,7 @@ fn add_total(flush: &Connection, level: &str, time: i64, lines: &[Line]) -> rusq
 /// Adds a bucket whose minute was rolled up before to all that came of it.
 fn write_late(
     flush: &Connection,
+    names: &mut Names,
     lines: &[Line],
     bucket: &Bucket,
     time: i64,
@@ -281,6 +286,7 @@ fn write_late(
             let key = (names::protocol(Some(*protocol)), *tx_bytes, *rx_bytes);
             add_protocol(flush, level, time, key)?;
         }
+        interfaces::add(flush, names, level, time, &bucket.interfaces)?;
     }
     Ok(())
 }
@@ -321,7 +327,7 @@ fn write_alert(
 }
 
 /// A count as SQLite holds it; 8 EiB in a bucket are more than there can be.
-fn integer(bytes: u64) -> i64 {
+pub(super) fn integer(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::Result;
 use foldhash::fast::RandomState;
 
-use super::answer::{Moved, Point, Series, Timeline};
+use super::answer::{Moved, Point, Series, Stored, Timeline};
 use super::ask::{By, Whose, Window, text};
 use super::labels::Labels;
 use super::plan::{Kept, Level, Plan, down, up};
 use super::reader::Look;
 use super::source::{Column, Source};
 use super::top::{largest, sums};
+use super::wire;
 
 /// Most points of an answer.
 pub const MOST_POINTS: i64 = 2000;
@@ -76,6 +77,27 @@ impl Grid {
         usize::try_from(points).unwrap_or_default()
     }
 
+    /// The answer of these points, and what is stored of them.
+    fn timeline(
+        &self,
+        stored: Option<Window>,
+        line: Line,
+        series: Option<Vec<Series>>,
+    ) -> Timeline {
+        let point = |(at, moved): (usize, Moved)| Point {
+            t: text(self.window.since + i64::try_from(at).unwrap_or_default() * self.step),
+            moved,
+        };
+        Timeline {
+            since: self.window.since_text(),
+            until: self.window.until_text(),
+            step_seconds: self.step.cast_unsigned(),
+            stored: Stored::of(stored),
+            points: line.into_iter().enumerate().map(point).collect(),
+            series,
+        }
+    }
+
     /// The point that a bucket belongs to.
     fn index(&self, time: i64) -> Option<usize> {
         usize::try_from((time - self.window.since).div_euclid(self.step)).ok()
@@ -106,6 +128,7 @@ pub fn timeline(
             (grid, kept.plan(grid.window, Level::within(grid.step)))
         }
     };
+    let stored = kept.covered(plan.window);
     let asked = Asked {
         look,
         grid,
@@ -119,17 +142,20 @@ pub fn timeline(
             (line, Some(series))
         }
     };
-    let point = |(at, moved): (usize, Moved)| Point {
-        t: text(grid.window.since + i64::try_from(at).unwrap_or_default() * grid.step),
-        moved,
-    };
-    Ok(Timeline {
-        since: grid.window.since_text(),
-        until: grid.window.until_text(),
-        step_seconds: grid.step.cast_unsigned(),
-        points: line.into_iter().enumerate().map(point).collect(),
-        series,
-    })
+    Ok(grid.timeline(stored, line, series))
+}
+
+/// How much one interface moved when.
+pub fn of_interface(look: &Look, window: Window, step: Duration, name: &str) -> Result<Timeline> {
+    let grid = Grid::kept(window, step, &look.kept);
+    let plan = look.kept.plan(grid.window, Level::within(grid.step));
+    let mut line = vec![Moved::default(); grid.len()];
+    wire::each(look, &plan.parts, name, |time, moved| {
+        if let Some(point) = grid.index(time).and_then(|at| line.get_mut(at)) {
+            point.add(moved);
+        }
+    })?;
+    Ok(grid.timeline(look.kept.covered(grid.window), line, None))
 }
 
 /// A question whose grid is known.

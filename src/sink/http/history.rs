@@ -34,6 +34,11 @@ const MOST_POINTS: u64 = 20_160;
 /// Length of a point when nobody says otherwise.
 const STEP: Duration = Duration::from_secs(60);
 
+/// Parameters that ask for what processes moved, and why there is none of an interface.
+const OF_PROCESSES: [&str; 5] = ["by", "name", "pid", "remote", "protocol"];
+const NO_PROCESSES: &str = "interfaces know neither processes nor addresses; accepted with it are \
+                            since, until and step";
+
 type Answer = Result<Response, Refusal>;
 
 /// `/api/history/top`
@@ -51,7 +56,7 @@ pub async fn top(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer {
 /// `/api/timeseries`
 pub async fn timeseries(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer {
     let accepted = [
-        "since", "until", "step", "by", "limit", "name", "pid", "remote", "protocol",
+        "since", "until", "step", "by", "limit", "name", "pid", "remote", "protocol", "iface",
     ];
     let asked = Parameters::of(&uri, &accepted)?;
     let step = asked.step()?.unwrap_or(STEP);
@@ -60,8 +65,15 @@ pub async fn timeseries(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer
     if by.is_none() && limit.is_some() {
         return Err(Refusal::question("`limit` is for series: say `by` too"));
     }
+    let iface = asked.alone("iface", &OF_PROCESSES, NO_PROCESSES)?;
     let (whose, window) = (asked.whose()?, asked.window("24h")?);
     check_points(window, step, by.map_or(0, |(_, limit)| limit))?;
+    if let Some(iface) = iface.map(str::to_owned) {
+        return ask(&sources, move |past| {
+            past.interface_timeline(window, step, &iface)
+        })
+        .await;
+    }
     ask(&sources, move |past| {
         past.timeline(window, step, &whose, by)
     })
@@ -83,6 +95,17 @@ pub async fn remotes(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer {
     let limit = asked.number("limit", 1..=MOST_ROWS)?.unwrap_or(20);
     let (whose, window) = (asked.whose()?, asked.window("1h")?);
     ask(&sources, move |past| past.remotes(window, &whose, limit)).await
+}
+
+/// `/api/history/interfaces`
+pub async fn interfaces(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer {
+    let asked = Parameters::of(&uri, &["since", "until", "limit", "iface"])?;
+    let limit = asked.number("limit", 1..=MOST_ROWS)?.unwrap_or(20);
+    let (iface, window) = (asked.text("iface").map(str::to_owned), asked.window("1h")?);
+    ask(&sources, move |past| {
+        past.interfaces(window, iface.as_deref(), limit)
+    })
+    .await
 }
 
 /// `/api/alerts`

@@ -14,6 +14,7 @@ mod files;
 pub mod guard;
 mod history;
 mod host;
+mod interfaces;
 mod limits;
 mod link;
 mod live;
@@ -129,7 +130,7 @@ impl Sources {
 }
 
 /// Every path but those of the page's files.
-fn routes() -> [(&'static str, MethodRouter<Arc<Sources>>); 12] {
+fn routes() -> [(&'static str, MethodRouter<Arc<Sources>>); 14] {
     [
         ("/health", get(plain::health)),
         ("/metrics", get(plain::metrics)),
@@ -137,23 +138,27 @@ fn routes() -> [(&'static str, MethodRouter<Arc<Sources>>); 12] {
         ("/api/current", get(plain::current)),
         ("/api/events", get(events::events)),
         ("/api/history/top", get(history::top)),
+        ("/api/history/interfaces", get(history::interfaces)),
         ("/api/timeseries", get(history::timeseries)),
         ("/api/protocol", get(history::protocol)),
         ("/api/remotes", get(history::remotes)),
         ("/api/alerts", get(history::alerts)),
-        ("/api/metrics/realtime", get(plain::interface)),
-        ("/api/stats/summary", get(plain::interface)),
+        ("/api/interfaces", get(interfaces::interfaces)),
+        ("/api/metrics/realtime", get(interfaces::realtime)),
+        ("/api/stats/summary", get(interfaces::stats)),
     ]
 }
 
 /// Headers of every answer: a page of ours runs what came with it and nothing else,
-/// and no other page may use it.
+/// and no other page may use it. The digest is that of the one script in `index.html`, which
+/// loads the page again if a file of it is missing: a browser says the right one if it changes.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; \
+             script-src 'self' 'sha256-aNk5DAeU0VCrEMaBgaLMsE2W7fBjRrW7a5e+m6L4BaQ='; \
+             style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ),
     (

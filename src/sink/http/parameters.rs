@@ -67,6 +67,22 @@ impl Parameters {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The text of a parameter that means something else than each of `others`; `why`
+    /// they do not go together and what does.
+    ///
+    /// # Errors
+    /// If one of them is given besides it.
+    pub fn alone(&self, name: &str, others: &[&str], why: &str) -> Result<Option<&str>, Refusal> {
+        let given = self.text(name);
+        let other = others.iter().find(|other| self.text(other).is_some());
+        match (given, other) {
+            (Some(_), Some(other)) => Err(Refusal::question(format!(
+                "`{name}` does not go with `{other}`: {why}"
+            ))),
+            _ => Ok(given),
+        }
+    }
+
     /// A number from `bounds`.
     ///
     /// # Errors
@@ -243,6 +259,22 @@ mod tests {
         let words = "process, remote, protocol, user, unit";
         assert!(said(one("by=port").by()).ends_with(words));
         assert!(said(one("protocol=tpc").whose()).contains("accepted are tcp, udp,"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_name() {
+        let all = &["iface", "pid", "name"];
+        let ask = |query: &str| {
+            let given = of(query, all).expect("parameters");
+            let alone = given.alone("iface", &["pid", "name"], "it has neither");
+            alone.map(|text| text.map(str::to_owned))
+        };
+        assert_eq!(ask("iface=eth0").expect("it").as_deref(), Some("eth0"));
+        assert_eq!(ask("name=curl&pid=1").expect("none"), None);
+        assert_eq!(
+            said(ask("iface=eth0&name=curl")),
+            "`iface` does not go with `name`: it has neither"
+        );
     }
 
     #[test]

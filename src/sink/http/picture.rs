@@ -10,7 +10,7 @@ use super::summary::Summary;
 use crate::model::filter::Filter;
 use crate::model::snapshot::{ProtocolRow, Snapshot};
 use crate::sink::health::Health;
-use crate::sink::record::Record;
+use crate::sink::record::{InterfaceRecord, Record, interface};
 
 /// What an event stream tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,12 @@ struct Monitor<'a> {
     books_off_bytes: u64,
 }
 
+/// `/api/interfaces`
+#[derive(Serialize)]
+struct Interfaces<'a> {
+    interfaces: Vec<InterfaceRecord<'a>>,
+}
+
 impl Picture {
     /// The picture of `snapshot`, with `protocols` that balance with its processes.
     pub fn new(
@@ -83,6 +89,11 @@ impl Picture {
         }
     }
 
+    /// What it shows.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// The record, JSON.
     pub fn record(&self) -> Bytes {
         let encode = || self.filtered(&Filter::default());
@@ -92,6 +103,13 @@ impl Picture {
     /// The record of the rows that `filter` lets through, JSON.
     pub fn filtered(&self, filter: &Filter) -> Bytes {
         json(&Record::new(&self.snapshot, &self.protocols, filter))
+    }
+
+    /// The interfaces alone, as the record has them, JSON.
+    pub fn interfaces(&self) -> Bytes {
+        json(&Interfaces {
+            interfaces: self.snapshot.interfaces.iter().map(interface).collect(),
+        })
     }
 
     /// The event of a view, as it is sent.

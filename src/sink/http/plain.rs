@@ -24,7 +24,7 @@ const TOKEN: [&str; 2] = ["\"security\": [{ \"token\": [] }]", "\"security\": []
 type Answer = Result<Response, Refusal>;
 
 /// JSON that is already written.
-fn json(body: impl IntoResponse) -> Response {
+pub(super) fn json(body: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -75,12 +75,6 @@ pub async fn openapi(State(sources): State<Arc<Sources>>, uri: Uri) -> Answer {
     }
     let [token, none] = TOKEN;
     Ok(json(OPENAPI.replace(token, none)))
-}
-
-/// `/api/metrics/realtime` and `/api/stats/summary`: there is no interface sampler.
-pub async fn interface(uri: Uri) -> Answer {
-    Parameters::of(&uri, &["iface"])?;
-    Err(Refusal::off("the interface sampler is off"))
 }
 
 /// Any other path.

@@ -2,21 +2,25 @@
 //!
 //! Names and meanings of the fields are those of the record, where it has them.
 
+mod interfaces;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::interfaces::{InterfaceSum, interfaces};
 use super::picture::Machine;
 use crate::model::endpoint::Address;
 use crate::model::filter::Filter;
 use crate::model::flow::{Protocol, Totals};
 use crate::model::snapshot::{AggregateRow, ProcessRow, ProtocolRow, Rates, Snapshot};
 use crate::sink::record::{
-    AnomalyRecord, CoverageRecord, LossRecord, anomalies, coverage, loss, rounded, time,
+    AnomalyRecord, CoverageRecord, LossRecord, anomalies, coverage, loss, rounded, rounded_seconds,
+    time,
 };
 
-/// Most processes and most remote addresses.
+/// Most processes, most remote addresses and most interfaces.
 const ROWS: usize = 50;
 
 /// One interval. Bytes are cumulative, rates bytes/s.
@@ -38,6 +42,7 @@ pub struct Summary<'a> {
     anomalies: Vec<AnomalyRecord<'a>>,
     loss: LossRecord,
     coverage: Option<CoverageRecord<'a>>,
+    interfaces: Vec<InterfaceSum<'a>>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +68,7 @@ struct BothRates {
 struct Counts {
     processes: usize,
     flows: usize,
+    interfaces: usize,
 }
 
 #[derive(Serialize)]
@@ -114,7 +120,7 @@ impl<'a> Summary<'a> {
         }
         Summary {
             time: time(snapshot.at.wall),
-            interval_seconds: (snapshot.interval.as_secs_f64() * 1e4).round() / 1e4,
+            interval_seconds: rounded_seconds(snapshot.interval),
             host: &machine.host,
             version: machine.version,
             engine: &snapshot.engine.name,
@@ -125,6 +131,7 @@ impl<'a> Summary<'a> {
             counts: Counts {
                 processes: snapshot.processes.len(),
                 flows: snapshot.flows.len(),
+                interfaces: snapshot.interfaces.len(),
             },
             protocols: protocols
                 .iter()
@@ -139,6 +146,7 @@ impl<'a> Summary<'a> {
             anomalies: anomalies(snapshot, &Filter::default().judge(snapshot)),
             loss: loss(snapshot),
             coverage: snapshot.coverage.as_ref().map(coverage),
+            interfaces: interfaces(&snapshot.interfaces),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! pushes nothing by itself.
 
 mod histogram;
+mod interfaces;
 mod labels;
 mod own;
 mod state;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::histogram::Histogram;
+pub use self::interfaces::{Classes, InterfaceSeries, MOST as MOST_INTERFACES};
 pub use self::labels::Labels;
 pub use self::own::Own;
 use self::state::State;
@@ -54,6 +56,8 @@ pub struct Reading {
     /// Bytes by process: the top in the order of their labels, then `other`,
     /// `[kernel]` and `[untracked]`.
     pub series: Vec<Series>,
+    /// What each interface moved, by name, `other` last.
+    pub interfaces: Vec<InterfaceSeries>,
     /// All else that the last snapshot said; `None` before the first.
     pub counts: Option<Counts>,
     /// Parts of the daemon, and whether each works.
@@ -104,6 +108,7 @@ impl Metrics {
         let mut reading = Reading {
             version,
             series: state.series(),
+            interfaces: state.interfaces.series(),
             counts: state.counts.clone(),
             parts,
             healthy,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::histogram::Histogram;
+use super::interfaces::Interfaces;
 use super::labels::{Labels, Who};
 use super::top::{Bytes, Top};
 use crate::model::coverage::Coverage;
@@ -92,6 +93,8 @@ pub struct State {
     top: Top,
     aggregates: [Bytes; AGGREGATES.len()],
     books: Books,
+    /// What the interfaces moved.
+    pub interfaces: Interfaces,
     /// What the last snapshot said.
     pub counts: Option<Counts>,
     /// How long each reading took.
@@ -106,6 +109,7 @@ impl State {
             top: Top::new(top),
             aggregates: Default::default(),
             books: Books::default(),
+            interfaces: Interfaces::default(),
             counts: None,
             cycle: Histogram::default(),
             lateness: Histogram::default(),
@@ -127,6 +131,7 @@ impl State {
                 self.aggregates[at] += moved(&row.rates);
             }
         }
+        self.interfaces.absorb(&snapshot.interfaces);
         let before = self.counts.as_ref().map_or(0, |last| last.anomalies_begun);
         self.counts = Some(self.read(snapshot, before));
     }

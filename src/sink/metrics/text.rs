@@ -3,6 +3,8 @@
 //! Owns the families: their names, units, help and labels. Names end in their unit and
 //! counters in `_total`, as OpenMetrics wants.
 
+mod interfaces;
+
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -43,6 +45,7 @@ impl Collector for Reading {
             }
             page.build(self.version, counts)?;
         }
+        page.interfaces(&self.interfaces)?;
         page.times(self)?;
         page.health(self)?;
         page.own(&self.own)

@@ -11,6 +11,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use super::Moment;
 use crate::model::coverage::Covered;
+use crate::model::interface::{Class, Count};
 use crate::model::snapshot::Loss;
 use crate::sink::metrics::{Counts, Reading};
 
@@ -79,6 +80,37 @@ fn protocols(
     })
 }
 
+fn interfaces(reading: &Reading, of: fn(Count) -> u64) -> Vec<Row<u64>> {
+    let rows = reading.interfaces.iter().flat_map(|series| {
+        let [sent, received] = series.moved.map(of);
+        both(&[interface(&series.name)], sent, received)
+    });
+    rows.collect()
+}
+
+fn classes(reading: &Reading, of: fn(Count) -> u64) -> Vec<Row<u64>> {
+    let rows = reading.interfaces.iter().flat_map(|series| {
+        let name = interface(&series.name);
+        series
+            .classes
+            .into_iter()
+            .flat_map(move |[sent, received]| {
+                let name = name.clone();
+                Class::ALL.into_iter().flat_map(move |class| {
+                    let about = [name.clone(), KeyValue::new("netmon.class", class.name())];
+                    let [sent, received] =
+                        [sent, received].map(|counts| of(counts[class as usize]));
+                    both(&about, sent, received)
+                })
+            })
+    });
+    rows.collect()
+}
+
+fn interface(name: &str) -> KeyValue {
+    KeyValue::new("network.interface.name", name.to_owned())
+}
+
 const COUNTERS: &[(&str, &str, &str, Rows<u64>)] = &[
     (
         "process.network.io",
@@ -143,6 +175,30 @@ const COUNTERS: &[(&str, &str, &str, Rows<u64>)] = &[
         "By",
         "Payload bytes counted of flows that cross the interfaces",
         |reading| of_wire(reading, |wire| wire.payload_bytes),
+    ),
+    (
+        "netmon.interface.io",
+        "By",
+        "Bytes of frames that each interface moved, loopback too",
+        |reading| interfaces(reading, |count| count.bytes),
+    ),
+    (
+        "netmon.interface.packet.count",
+        "{packet}",
+        "Packets that each interface moved, loopback too",
+        |reading| interfaces(reading, |count| count.packets),
+    ),
+    (
+        "netmon.interface.class.io",
+        "By",
+        "Bytes of frames that a sampled interface moved, by what they were; http and https are parts of tcp and udp",
+        |reading| classes(reading, |count| count.bytes),
+    ),
+    (
+        "netmon.interface.class.packet.count",
+        "{packet}",
+        "Packets that a sampled interface moved, by what they were",
+        |reading| classes(reading, |count| count.packets),
     ),
     (
         "netmon.read_cycles",

@@ -27,7 +27,8 @@ use reqwest::Url;
 
 pub use self::address::endpoint;
 use super::health::Health;
-use super::metrics::{Metrics, Reading};
+use super::metrics::{MOST_INTERFACES, Metrics, Reading};
+use crate::model::interface::Class;
 
 /// What `/health` calls this part.
 pub const PART: &str = "otlp";
@@ -37,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Series besides those of the top: sums, protocols, single numbers.
 const OTHERS: usize = 64;
+
+/// Series of all interfaces and of `other`: each class, sent and received.
+const INTERFACES: usize = (MOST_INTERFACES + 1) * Class::COUNT * 2;
 
 /// How to push.
 #[derive(Debug, Clone)]
@@ -89,7 +93,8 @@ impl Push {
         let reader = PeriodicReader::builder(exporter)
             .with_interval(settings.interval)
             .build();
-        let limit = settings.top.saturating_mul(2) + OTHERS;
+        let limit = settings.top.saturating_mul(2).saturating_add(OTHERS);
+        let limit = limit.max(INTERFACES);
         let provider = SdkMeterProvider::builder()
             .with_reader(reader)
             .with_resource(resource(settings.version))

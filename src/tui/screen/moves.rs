@@ -3,8 +3,8 @@
 //! A part of [`Screen`] in a file of its own. What an event means is `keys`' business.
 
 use super::Screen;
-use crate::tui::help;
 use crate::tui::state::Mode;
+use crate::tui::{footer, help, inspect::Details};
 
 impl Screen {
     /// Moves the selection, or the flows of the details.
@@ -31,12 +31,12 @@ impl Screen {
             let offset = self.state.help_offset.saturating_add_signed(rows);
             self.state.help_offset = offset.min(help::LINES - 1);
         } else if self.state.mode == Mode::Detail {
-            let flows = self.details().map_or(0, |details| details.flows.len());
+            let lines = self.details().map_or(0, Details::scrollable);
             self.state.detail_offset = self
                 .state
                 .detail_offset
                 .saturating_add_signed(rows)
-                .min(flows.saturating_sub(1));
+                .min(lines.saturating_sub(1));
         } else {
             self.state.follow = false;
             self.state.offset = self.state.offset.saturating_add_signed(rows);
@@ -52,6 +52,10 @@ impl Screen {
             return;
         }
         let layout = self.layout();
+        if let Some(page) = footer::tab_at(&self.state, &layout, x, y) {
+            self.show_page(page);
+            return;
+        }
         let position = ratatui::layout::Position { x, y };
         if layout.titles.contains(position) {
             let places = self.columns();
@@ -61,7 +65,11 @@ impl Screen {
                 self.state.sort_by(place.column);
             }
         } else if layout.body.contains(position) {
-            let place = self.state.offset + usize::from(y - layout.body.y);
+            let place = match self.blocks() {
+                Some(blocks) => blocks.at(self.state.offset, y),
+                None => Some(self.state.offset + usize::from(y - layout.body.y)),
+            };
+            let Some(place) = place else { return };
             if self.view.as_ref().is_some_and(|v| place < v.rows.len()) {
                 self.state.follow = true;
                 self.select(place);

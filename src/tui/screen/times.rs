@@ -110,6 +110,10 @@ impl Screen {
     }
 
     fn show_then(&mut self, snapshot: Arc<Snapshot>) {
+        let snapshot = match &self.latest {
+            Some(latest) => past::recognize(snapshot, latest),
+            None => snapshot,
+        };
         self.frozen = None;
         self.then = Some(Arc::clone(&snapshot));
         self.rebuild(snapshot);
