@@ -5,6 +5,8 @@
 
 #[path = "support/fixture.rs"]
 mod fixture;
+#[path = "support/links.rs"]
+mod links;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use netmon::model::anomaly::Anomaly;
 use netmon::model::flow::Protocol;
+use netmon::model::interface::Class;
 use netmon::model::snapshot::{AggregateRow, Loss, ProtocolRow, Snapshot};
 use netmon::sink::health::Health;
 use netmon::sink::metrics::{Metrics, Settings};
@@ -274,6 +277,81 @@ fn loss_coverage_and_times_are_told() {
 }
 
 #[test]
+fn interfaces_are_told_by_direction_and_the_sampled_by_class() {
+    let metrics = metrics(50);
+    let mut snapshot = fixture::quiet(1);
+    metrics.absorb(&snapshot, TOOK);
+    assert!(!metrics.text().contains("netmon_interface"));
+    snapshot.interfaces = links::few();
+    snapshot.interfaces.push(links::interface(9, "a\"b\\", 1));
+    metrics.absorb(&snapshot, TOOK);
+    let text = metrics.text();
+    let now = values(&text);
+    let of = |family: &str, labels: &str, direction: &str| {
+        let series =
+            format!("netmon_interface_{family}_total{{{labels},direction=\"{direction}\"}}");
+        now.get(&series).copied()
+    };
+    for (name, n) in [("lo", 3.0), ("eth0", 500.0), ("wg0", 40.0), ("other", 0.0)] {
+        let name = format!("interface=\"{name}\"");
+        assert_eq!(of("bytes", &name, "transmit"), Some(n * 1_000.0), "{text}");
+        assert_eq!(of("bytes", &name, "receive"), Some(n * 2_000.0));
+        assert_eq!(of("packets", &name, "transmit"), Some(n * 10.0));
+        assert_eq!(of("packets", &name, "receive"), Some(n * 20.0));
+    }
+    assert_eq!(
+        of("packets", r#"interface="a\"b\\""#, "transmit"),
+        Some(10.0),
+        "{text}"
+    );
+    for (at, class) in Class::ALL.into_iter().enumerate() {
+        let labels = format!("interface=\"eth0\",class=\"{}\"", class.name());
+        let packets = (at as f64 + 1.0) * 500.0;
+        assert_eq!(of("class_packets", &labels, "transmit"), Some(packets));
+        assert_eq!(of("class_bytes", &labels, "receive"), Some(packets * 200.0));
+    }
+    let classes = now.keys().filter(|it| it.contains("class="));
+    assert_eq!(classes.count(), Class::COUNT * 4);
+
+    // One goes, one is counted anew: nothing falls.
+    snapshot.interfaces = vec![links::interface(2, "eth0", 2)];
+    metrics.absorb(&snapshot, TOOK);
+    let text = metrics.text();
+    let then = values(&text);
+    let eth0 = "netmon_interface_bytes_total{interface=\"eth0\",direction=\"transmit\"}";
+    assert_eq!(then.get(eth0), Some(&502_000.0));
+    assert!(!text.contains("wg0") && !text.contains("class="), "{text}");
+}
+
+#[test]
+fn beyond_128_interfaces_all_others_are_one() {
+    let metrics = metrics(50);
+    let mut snapshot = fixture::quiet(1);
+    snapshot.interfaces = (1..=400)
+        .map(|n| links::sampled(n, &format!("veth{n}"), 1))
+        .collect();
+    metrics.absorb(&snapshot, TOOK);
+    let text = metrics.text();
+    let of = |family: &str| {
+        let values = values(&text).into_iter();
+        let values = values.filter(|(series, _)| series.starts_with(&format!("{family}{{")));
+        values
+            .filter(|(series, _)| series.contains("transmit"))
+            .collect::<Vec<_>>()
+    };
+    let bytes = of("netmon_interface_bytes_total");
+    assert_eq!(bytes.len(), 129);
+    assert_eq!(bytes.iter().map(|(_, value)| value).sum::<f64>(), 400_000.0);
+    let classes = of("netmon_interface_class_packets_total");
+    assert_eq!(classes.len(), 129 * Class::COUNT);
+    let all = 400 * (1..=Class::COUNT).sum::<usize>();
+    assert_eq!(
+        classes.iter().map(|(_, value)| value).sum::<f64>(),
+        all as f64
+    );
+}
+
+#[test]
 fn parts_that_run_are_up_until_something_is_wrong() {
     let health = Arc::new(Health::default());
     let metrics = Metrics::new(Settings {
@@ -293,7 +371,9 @@ fn parts_that_run_are_up_until_something_is_wrong() {
 fn every_family_has_help_and_type_and_the_text_its_end() {
     let metrics = metrics(50);
     for text in [metrics.text(), {
-        metrics.absorb(&fixture::scene(1, true), TOOK);
+        let mut scene = fixture::scene(1, true);
+        scene.interfaces = links::few();
+        metrics.absorb(&scene, TOOK);
         metrics.text()
     }] {
         assert!(text.ends_with("\n# EOF\n"), "{text}");

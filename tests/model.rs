@@ -13,8 +13,14 @@ mod coverage;
 mod ended;
 #[path = "model/flows.rs"]
 mod flows;
+#[path = "model/interfaces.rs"]
+mod interfaces;
 #[path = "model/ledger.rs"]
 mod ledger;
+#[path = "model/ledger_interfaces.rs"]
+mod ledger_interfaces;
+#[path = "model/machine.rs"]
+mod machine;
 #[path = "model/pressure.rs"]
 mod pressure;
 #[path = "model/processes.rs"]

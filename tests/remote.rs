@@ -8,12 +8,17 @@
 mod event;
 #[path = "support/fixture.rs"]
 mod fixture;
+#[path = "support/links.rs"]
+mod links;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use netmon::collect::remote::snapshot::{Arrival, Decoder, Unfit};
 use netmon::model::flow::{Address, Endpoint, Protocol};
+use netmon::model::interface::Class;
+use netmon::model::packets::unattributed::{self, Reason};
+use netmon::model::sample::Identity;
 use netmon::model::snapshot::{AggregateRow, Balance, FlowRow, Loss, Snapshot};
 use netmon::tui::Options;
 use netmon::tui::keys::Action;
@@ -50,6 +55,8 @@ fn scene(sequence: u64) -> Snapshot {
         missed_events: 2,
         unknown_peer_bytes: 3,
     };
+    scene.flows[0].tcp = Some(links::health());
+    scene.interfaces = links::few();
     scene.balance = Balance {
         flows: 90,
         processes: 100,
@@ -78,6 +85,101 @@ fn what_a_record_carries_arrives() {
         rows.map(|row| row.by_protocol).collect()
     };
     assert_eq!(sums(&snapshot), sums(&sent));
+    assert_eq!(snapshot.flows[0].tcp, Some(links::health()));
+}
+
+#[test]
+fn interfaces_arrive_whole_but_for_the_bytes_of_the_interval() {
+    let mut sent = scene(1);
+    let arrival = decoded(&mut Decoder::default(), &event(&sent)).unwrap();
+    for row in &mut sent.interfaces {
+        (row.rates.tx_bytes, row.rates.rx_bytes) = (0, 0);
+    }
+    assert_eq!(arrival.snapshot.interfaces, sent.interfaces);
+}
+
+#[test]
+fn an_older_server_tells_of_no_interfaces_and_of_no_connection() {
+    let mut older = event(&scene(1));
+    older.as_object_mut().unwrap().remove("interfaces");
+    for flow in older["flows"].as_array_mut().unwrap() {
+        flow.as_object_mut().unwrap().remove("tcp");
+    }
+    let arrival = decoded(&mut Decoder::default(), &older).unwrap();
+    assert!(arrival.snapshot.interfaces.is_empty());
+    assert!(arrival.snapshot.flows.iter().all(|flow| flow.tcp.is_none()));
+}
+
+#[test]
+fn what_a_server_says_of_interfaces_has_bounds() {
+    let mut hostile = event(&scene(1));
+    let rows = hostile["interfaces"].as_array_mut().unwrap();
+    rows[0]["interface"] = json!("a\u{1b}[2J name longer than any is");
+    rows[0]["uptime_seconds"] = json!(1e18);
+    rows[0]["peak_rate"] = json!(-5.0);
+    rows[1]["sampled"]["reason"] = json!("\u{7}".repeat(5_000));
+    rows[0]["unsampled"] = json!("\u{7}".repeat(5_000));
+    rows[1]["sampled"]["tx"]["sctp"] = json!("of a newer version");
+    rows[1]["sampled"]["rx"]
+        .as_object_mut()
+        .unwrap()
+        .remove("https");
+    // The same one again, and out of order.
+    let again = rows[0].clone();
+    rows.push(again);
+    rows.reverse();
+    let arrival = decoded(&mut Decoder::default(), &hostile).unwrap();
+    let found = &arrival.snapshot.interfaces;
+    let indices: Vec<u32> = found.iter().map(|row| row.index).collect();
+    assert_eq!(indices, [1, 2, 7]);
+    assert_eq!(&*found[0].name, "a?[2J name long");
+    assert_eq!(found[0].peak, 0.0);
+    assert!(found[0].average() >= 0.0);
+    assert_eq!(found[0].unsampled.as_deref(), Some(&*"?".repeat(400)));
+    let sampled = found[1].sampled.as_ref().unwrap();
+    assert_eq!(sampled.hook.reason, "?".repeat(400));
+    assert_eq!(sampled.rx.of(Class::Https).bytes, 0);
+
+    let places = [
+        "/interfaces/0/tx_packets",
+        "/interfaces/1/sampled/rx/frames/bytes",
+    ];
+    for place in places {
+        let mut hostile = event(&scene(1));
+        *hostile.pointer_mut(place).unwrap() = json!(u64::MAX);
+        let refused = decoded(&mut Decoder::default(), &hostile).unwrap_err();
+        assert!(refused.to_string().contains("overflow"), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_nobodys_arrives_with_its_reasons() {
+    let mut sent = scene(1);
+    let reasons = [Reason::Icmp, Reason::Passing];
+    for (row, reason) in sent.processes.iter_mut().zip(reasons) {
+        row.id = reason.process();
+        row.identity = Arc::new(Identity {
+            name: unattributed::NAME.to_owned(),
+            command: reason.text().to_owned(),
+            ..Identity::default()
+        });
+    }
+    let nobodys = |snapshot: &Snapshot| {
+        let rows = snapshot.processes.iter();
+        let mut found: Vec<_> = rows
+            .filter(|row| row.id.pid == 0)
+            .map(|row| (row.id, row.identity.command.clone(), row.totals))
+            .collect();
+        found.sort_by_key(|row| row.0);
+        found
+    };
+    let event = event(&sent);
+    let record = &event["processes"].as_array().unwrap();
+    let of_nobody = record.iter().filter(|row| row["pid"] == 0);
+    assert!(of_nobody.clone().count() >= 2);
+    assert!(of_nobody.clone().all(|row| row["start_time"].is_null()));
+    let arrival = decoded(&mut Decoder::default(), &event).unwrap();
+    assert_eq!(nobodys(&arrival.snapshot), nobodys(&sent));
 }
 
 #[test]

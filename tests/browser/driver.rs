@@ -209,6 +209,12 @@ impl Browser {
             .map(drop)
     }
 
+    /// Lets nothing arrive from addresses that match one of these patterns.
+    pub fn block(&self, patterns: &[&str]) -> anyhow::Result<()> {
+        self.command("Network.setBlockedURLs", json!({"urls": patterns}))
+            .map(drop)
+    }
+
     /// Entries of a log since it was asked for last.
     pub fn log(&self, kind: &str) -> anyhow::Result<Vec<Value>> {
         let entries = self.post("/se/log", &json!({"type": kind}))?;

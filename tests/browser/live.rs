@@ -1,5 +1,6 @@
 //! The page follows the stream: it loads, moves, loses the server and finds it again.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -10,6 +11,7 @@ use crate::page::Page;
 use crate::served::Served;
 use crate::traffic::{Plan, Traffic};
 use crate::trial::root;
+use crate::wire::{Wire, sh, wired};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,6 +23,12 @@ pub fn trials() -> Vec<Trial> {
         }),
         root("a_server_that_comes_back_is_found_again", || {
             again(Page::open(Served::without_history()?)?)
+        }),
+        root("a_page_without_one_of_its_files_loads_again", || {
+            Page::open(Served::without_history()?)?.try_it("incomplete", incomplete)
+        }),
+        root("a_network_that_changes_keeps_no_page_from_loading", || {
+            wired(Served::without_history, "changing", changing)
         }),
         root("a_server_that_falls_silent_is_said_to_be", || {
             Page::open(Served::without_history()?)?.try_it("silent", silent)
@@ -100,6 +108,42 @@ fn again(page: Page) -> anyhow::Result<()> {
         // The only complaints are those of the time without a server.
         page.check_quiet(&["net::ERR_", "status of 503"])
     })
+}
+
+fn incomplete(page: &mut Page) -> anyhow::Result<()> {
+    let browser = &page.browser;
+    for file in ["*/panel.js", "*/uplot.js", "*/links.css"] {
+        browser.block(&[file])?;
+        browser.reload()?;
+        if file == "*/panel.js" {
+            let said = "document.getElementById('state').textContent ===
+                'Incomplete, loading again'";
+            browser.wait("that the page is not complete", said)?;
+        }
+        let tries = "Number(sessionStorage.getItem('netmon-loads')) > 1";
+        browser.wait("more than one try", tries)?;
+        browser.block(&[])?;
+        page.wait_live()?;
+        let done = "sessionStorage.getItem('netmon-loads') === '0'";
+        browser.wait("that it is complete", done)?;
+    }
+    page.check_quiet(&["net::ERR_BLOCKED_BY_CLIENT", "status of 503"])
+}
+
+/// For a browser each address that comes or goes is another network.
+fn changing(page: &mut Page, _: &Wire) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let change = "for i in $(seq 30); do ip address add 10.77.0.1/32 dev a0; sleep 0.05;
+            ip address del 10.77.0.1/32 dev a0; sleep 0.05; done";
+        let changes = scope.spawn(|| sh(change));
+        while !changes.is_finished() {
+            page.browser.reload()?;
+            thread::sleep(Duration::from_millis(300));
+        }
+        changes.join().expect("no panic")
+    })?;
+    page.wait_live()?;
+    page.check_quiet(&["net::ERR_NETWORK_", "status of 503"])
 }
 
 fn silent(page: &mut Page) -> anyhow::Result<()> {

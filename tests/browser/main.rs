@@ -12,6 +12,7 @@
 mod attached;
 mod details;
 mod driver;
+mod interfaces;
 mod live;
 mod looks;
 #[path = "../support/netmon.rs"]
@@ -20,6 +21,9 @@ mod netmon;
 mod page;
 mod pictures;
 mod served;
+#[path = "../support/space.rs"]
+#[allow(dead_code, reason = "the tests of the wire use the rest")]
+mod space;
 mod token;
 #[path = "../support/traffic.rs"]
 #[allow(dead_code, reason = "the tests without a browser use the rest")]
@@ -27,6 +31,7 @@ mod traffic;
 #[path = "../support/trial.rs"]
 #[allow(dead_code, reason = "the tests without a browser use the rest")]
 mod trial;
+mod wire;
 mod words;
 
 use std::process::ExitCode;
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
     let trials = [
         live::trials(),
         details::trials(),
+        interfaces::trials(),
         looks::trials(),
         token::trials(),
         words::trials(),

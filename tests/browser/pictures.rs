@@ -101,7 +101,7 @@ pub fn play(directory: &Path) -> anyhow::Result<()> {
             .args(["address", "replace", &address, "dev", "lo"])
             .status()?;
     }
-    let page = Page::open(Served::start()?)?;
+    let page = Page::open(Served::sampling("lo")?)?;
     let begun = Instant::now();
     let mut playing: Vec<Option<(u64, Traffic)>> = cast.iter().map(|_| None).collect();
     for beat in 0.. {

@@ -39,6 +39,14 @@ impl Served {
         Served::with(Scratch::new()?, "127.0.0.1:0", &["--no-history"])
     }
 
+    /// Starts one with a history that tells packets of an interface apart.
+    pub fn sampling(interface: &str) -> anyhow::Result<Served> {
+        let scratch = Scratch::new()?;
+        let db = scratch.path.join("history.db");
+        let db = db.display().to_string();
+        Served::with(scratch, "127.0.0.1:0", &["--db", &db, "--iface", interface])
+    }
+
     /// Starts one without a history that asks for this token.
     pub fn with_token(token: &str) -> anyhow::Result<Served> {
         let scratch = Scratch::new()?;
@@ -71,6 +79,11 @@ impl Served {
     /// The address of the page.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal.

@@ -2,6 +2,9 @@
 //!
 //! Owns the contract's fields, types and sums. Starts nothing.
 
+#[path = "wire.rs"]
+mod wire;
+
 use std::collections::HashMap;
 
 use anyhow::{Context, bail, ensure};
@@ -30,8 +33,7 @@ enum Kind {
 }
 
 use Kind::{
-    Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, ShareOrNull, StartTime, Text,
-    TextOrNull, Time,
+    Count, Flag, List, Number, Object, ObjectOrNull, PortOrNull, StartTime, Text, TextOrNull, Time,
 };
 
 type Fields = &'static [(&'static str, Kind)];
@@ -48,6 +50,7 @@ const RECORD: Fields = &[
     ("anomalies", List),
     ("loss", Object),
     ("coverage", ObjectOrNull),
+    ("interfaces", List),
 ];
 
 const PROTOCOL: Fields = &[
@@ -99,6 +102,7 @@ const FLOW: Fields = &[
     ("smoothed_rate", Number),
     ("closed", Flag),
     ("anomalous", Flag),
+    ("tcp", ObjectOrNull),
 ];
 
 const ANOMALY: Fields = &[
@@ -117,23 +121,6 @@ const LOSS: Fields = &[
     ("untracked_flow_bytes", Count),
     ("missed_events", Count),
     ("unknown_peer_bytes", Count),
-];
-
-const COVERAGE: Fields = &[
-    ("interfaces", List),
-    ("wire_tx_bytes", Count),
-    ("wire_rx_bytes", Count),
-    ("wire_tx_packets", Count),
-    ("wire_rx_packets", Count),
-    ("payload_tx_bytes", Count),
-    ("payload_rx_bytes", Count),
-    ("overhead_tx_estimate", Count),
-    ("overhead_rx_estimate", Count),
-    ("other_tx_estimate", Count),
-    ("other_rx_estimate", Count),
-    ("excess_tx_estimate", Count),
-    ("excess_rx_estimate", Count),
-    ("explained", ShareOrNull),
 ];
 
 const PROTOCOLS: [&str; 9] = [
@@ -157,7 +144,7 @@ fn check_kind(value: &Value, kind: Kind) -> bool {
         List => value.is_array(),
         Object => value.is_object(),
         ObjectOrNull => value.is_null() || value.is_object(),
-        ShareOrNull => {
+        Kind::ShareOrNull => {
             value.is_null() || value.as_f64().is_some_and(|it| (0.0..=1.0).contains(&it))
         }
     }
@@ -233,7 +220,7 @@ fn check_row_rules(record: &Value) -> anyhow::Result<()> {
         ensure!(
             sum == row["name"]
                 .as_str()
-                .is_some_and(|name| name.starts_with('[')),
+                .is_some_and(|name| name.starts_with('[') || name == "<unattributed>"),
             "pid 0 and a name in brackets belong together: {row}"
         );
     }
@@ -283,26 +270,11 @@ pub fn check_line(line: &str) -> anyhow::Result<Value> {
         }
     }
     check_fields(&record["loss"], LOSS, "loss")?;
-    check_coverage(&record["coverage"])?;
+    wire::check_coverage(&record["coverage"])?;
+    wire::check_interfaces(&record)?;
     ensure!(record["schema"] == 1, "schema {}", record["schema"]);
     check_row_rules(&record)?;
     Ok(record)
-}
-
-/// Every part has its place, and in each direction they add up.
-fn check_coverage(coverage: &Value) -> anyhow::Result<()> {
-    if coverage.is_null() {
-        return Ok(());
-    }
-    check_fields(coverage, COVERAGE, "coverage")?;
-    for direction in ["tx", "rx"] {
-        let part = |name| part(coverage, name, direction);
-        ensure!(
-            part("wire") + part("excess") == part("payload") + part("overhead") + part("other"),
-            "the parts do not add up: {coverage}"
-        );
-    }
-    Ok(())
 }
 
 /// A direction's bytes on the wire, of payload, or of what is estimated from both.
@@ -359,7 +331,11 @@ pub fn check_run(output: &str) -> anyhow::Result<Vec<Value>> {
             .map(|row| (format!("{} {}", row["pid"], row["start_time"]), counts(row)));
         let coverage = Some(&record["coverage"]).filter(|coverage| !coverage.is_null());
         let coverage = coverage.map(|coverage| ("coverage".to_owned(), moved_by_wire(coverage)));
-        for (key, now) in protocols.chain(processes).chain(coverage) {
+        for (key, now) in protocols
+            .chain(processes)
+            .chain(coverage)
+            .chain(wire::counts(record))
+        {
             let earlier = before.insert(key.clone(), now).unwrap_or_default();
             ensure!(
                 earlier

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
 
 use crate::contract::{check_lines, last};
-use crate::coverage::Space;
-use crate::netmon::{Live, roomy};
+use crate::netmon::{BINARY, Live, roomy};
+use crate::space::{self, Space};
 use crate::traffic::{Plan, Traffic};
 use crate::trial::root;
 
@@ -22,13 +23,14 @@ pub fn trials() -> Vec<Trial> {
             "formats::an_interface_as_the_peer",
             an_interface_as_the_peer,
         ),
+        root("formats::interfaces", interfaces),
         root("formats::text", text),
     ]
 }
 
 const HEADER: &str = "time,sequence,kind,pid,name,user,protocol,local_address,local_port,\
 remote_address,remote_port,tx_bytes,rx_bytes,tx_operations,rx_operations,tx_rate,rx_rate,\
-smoothed_rate,ended,anomalous";
+smoothed_rate,ended,anomalous,rtt_us,rtt_variance_us,retransmits,lost,congestion_window,send_mss";
 
 /// The fields of one line (RFC 4180).
 fn fields(line: &str) -> anyhow::Result<Vec<String>> {
@@ -61,18 +63,32 @@ fn rows(output: &str) -> anyhow::Result<Vec<Vec<String>>> {
             let fields = fields(line)?;
             ensure!(fields.len() == columns, "{} columns: {line}", fields.len());
             ensure!(
-                ["protocol", "process", "flow"].contains(&fields[2].as_str()),
+                ["protocol", "interface", "process", "flow"].contains(&fields[2].as_str()),
                 "what is `{}`: {line}",
                 fields[2]
             );
-            for number in &fields[11..18] {
+            // A class of an interface has no smoothed rate.
+            let numbers = &fields[11..18];
+            for number in numbers.iter().filter(|it| !it.is_empty()) {
                 number
                     .parse::<f64>()
                     .with_context(|| format!("`{number}` in {line}"))?;
             }
-            for flag in &fields[18..] {
+            for flag in &fields[18..20] {
                 flag.parse::<bool>()
                     .with_context(|| format!("`{flag}` in {line}"))?;
+            }
+            // How a connection fares: all of it or nothing, and only of TCP.
+            let fares = &fields[20..];
+            let is_told = fares.iter().any(|field| !field.is_empty());
+            ensure!(
+                !is_told || fields[6] == "tcp" || fields[6] == "mptcp",
+                "{line}"
+            );
+            for number in fares.iter().filter(|_| is_told) {
+                number
+                    .parse::<u32>()
+                    .with_context(|| format!("`{number}` in {line}"))?;
             }
             Ok(fields)
         })
@@ -223,6 +239,50 @@ fn an_interface_as_the_peer() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Interfaces have rows where a sampler was asked for, and only there.
+fn interfaces() -> anyhow::Result<()> {
+    let (a, b) = space::two()?;
+    let stream = |format: &str, rest: &[&str]| {
+        let mut command = a.command();
+        command.args([BINARY, "stream", "--interval", "100ms", "--format", format]);
+        Live::start(command.args(rest))
+    };
+    let mut csv = stream("csv", &["--iface", "a0"])?;
+    let mut text = stream("text", &["--iface", "a0"])?;
+    let mut plain = stream("csv", &[])?;
+    for live in [&mut csv, &mut text, &mut plain] {
+        live.line()?;
+    }
+    let (from, to) = space::pair((&a, "10.9.0.1"), (&b, "10.9.0.2"))?;
+    space::datagrams(&from, &to, 1_000, 50)?;
+    let ended = |live: Live| {
+        live.signal(Signal::SIGINT)?;
+        let done = live.end()?;
+        done.check_code(0)?;
+        anyhow::Ok(done)
+    };
+    let csv = ended(csv)?;
+    csv.check_says(&["a0: packets are seen by tc"])?;
+    let rows = rows(&csv.stdout)?;
+    let last = |protocol: &str| {
+        let mut rows = rows.iter().rev();
+        let found = rows.find(|row| row[2] == "interface" && row[6] == protocol);
+        found.with_context(|| format!("no row of {protocol}: {}", csv.stdout))
+    };
+    let udp = last("udp")?;
+    ensure!(udp[4] == "a0", "{udp:?}");
+    let bytes = 50 * (1_000 + 14 + 20 + 8);
+    ensure!(udp[11..14] == [&bytes.to_string(), "0", "50"], "{udp:?}");
+    let whole: u64 = last("")?[11].parse()?;
+    ensure!(whole >= bytes, "{:?}", last("")?);
+    ensure!(last("https")?[13] == "0", "{:?}", last("https")?);
+    let text = ended(text)?.stdout;
+    ensure!(text.lines().any(|line| line.contains("  udp ")), "{text}");
+    let plain = plain.interrupt()?.stdout;
+    ensure!(!plain.contains("interface"), "{plain}");
+    Ok(())
+}
+
 fn text() -> anyhow::Result<()> {
     let traffic = Traffic::start(&Plan::endless("nmc-text", 400, Duration::from_millis(1)))?;
     let mut live = Live::start(
@@ -265,6 +325,12 @@ fn text() -> anyhow::Result<()> {
         "PID", "NAME", "PROTO", "LOCAL", "REMOTE", "TX", "RX", "TOTAL",
     ];
     ensure!(titles == expected, "{second}");
+    // Its datagrams pass the loopback, whatever is filtered.
+    let block = output
+        .lines()
+        .skip_while(|line| !line.contains("INTERFACE"));
+    let mut names = block.map_while(|line| line.split_whitespace().next());
+    ensure!(names.any(|name| name == "lo"), "no loopback: {output}");
     ensure!(output.ends_with("\n\n"), "no empty line after a record");
     traffic.end()?;
     Ok(())

@@ -14,6 +14,7 @@ mod doctor;
 mod endings;
 mod filters;
 mod formats;
+mod health;
 #[path = "../support/netmon.rs"]
 mod netmon;
 mod pins;
@@ -21,6 +22,8 @@ mod privileges;
 mod records;
 mod refusals;
 mod selftest;
+#[path = "../support/space.rs"]
+mod space;
 #[path = "../support/traffic.rs"]
 mod traffic;
 #[path = "../support/trial.rs"]
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         doctor::trials(),
         selftest::trials(),
         coverage::trials(),
+        health::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -105,11 +105,13 @@ fn anomaly() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Panels whose question may have no answer here: no wire or too little on it, no systemd.
-const MAYBE_EMPTY: [&str; 3] = [
+/// Panels whose question may have no answer here: no wire or too little on it, no systemd,
+/// no sampler.
+const MAYBE_EMPTY: [&str; 4] = [
     "Explained share of the wire",
     "Wire",
     "Units and containers",
+    "What sampled interfaces carry",
 ];
 
 fn dashboard() -> anyhow::Result<()> {

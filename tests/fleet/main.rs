@@ -9,6 +9,10 @@
 #[path = "../support/attached.rs"]
 mod attached;
 mod collector;
+#[path = "../support/fixture.rs"]
+mod fixture;
+#[path = "../support/links.rs"]
+mod links;
 mod listens;
 mod machines;
 mod manifest;

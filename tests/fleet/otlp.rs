@@ -60,6 +60,10 @@ fn exact() -> anyhow::Result<()> {
     ];
     let all = sum(&push, "netmon.protocol.io", &udp);
     ensure!(all >= i64::try_from(sent).ok(), "udp: {all:?} of {sent}");
+    let lo = [("network.interface.name", "lo")];
+    for metric in ["netmon.interface.io", "netmon.interface.packet.count"] {
+        ensure!(sum(&push, metric, &lo) > Some(0), "{metric}: {push:?}");
+    }
     for metric in ["netmon.flows", "process.memory.usage", "netmon.read_cycles"] {
         ensure!(sum(&push, metric, &[]) > Some(0), "{metric}: {push:?}");
     }

@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use libtest_mimic::Trial;
+use netmon::model::interface::Class;
+use netmon::sink::metrics::{Metrics, Settings};
 
+use crate::links;
 use crate::prometheus::shipped;
 use crate::serve::Serve;
 use crate::tools::{Tools, tools};
@@ -20,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("shipped::rules_do_what_they_say", rules),
         root("shipped::metrics_are_well_formed", metrics),
+        trial("shipped::metrics_of_many_interfaces", many_interfaces),
     ]
 }
 
@@ -88,6 +94,36 @@ fn metrics() -> anyhow::Result<()> {
         "promtool finds nothing wrong with counters without _total"
     );
     serve.end()?;
+    Ok(())
+}
+
+/// More of them than have series, all sampled, with the longest and the worst of names.
+fn many_interfaces() -> anyhow::Result<()> {
+    let tools = tools()?;
+    let metrics = Metrics::new(Settings {
+        top: 50,
+        version: "1.2.3",
+        health: Arc::default(),
+        parts: Vec::new(),
+    });
+    let mut snapshot = crate::fixture::quiet(1);
+    let named = |n| match n {
+        1 => "lo".to_owned(),
+        2 => "a\"b\\c{}=,漢".to_owned(),
+        3 => "other".to_owned(),
+        n => format!("veth-longest{n:03}"),
+    };
+    snapshot.interfaces = (1..=200).map(|n| links::sampled(n, &named(n), 7)).collect();
+    metrics.absorb(&snapshot, Duration::from_millis(1));
+    let text = metrics.text();
+    let (said, clean) = lint(&tools, &older(&text))?;
+    ensure!(clean, "promtool: {said}");
+    let series = text
+        .lines()
+        .filter(|it| it.starts_with("netmon_interface_"));
+    // Bytes and packets, sent and received, of all and of each class.
+    let expected = 129 * 2 * 2 * (1 + Class::COUNT);
+    ensure!(series.count() == expected, "{text}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use netmon::sink::history::answer::{Moved, Timeline};
 use netmon::sink::history::ask::{By, Whose, Window, text};
 use netmon::sink::history::reader::Reader;
 
-use crate::naive::{add, bytes};
+use crate::naive::{add, bytes, told};
 use crate::netmon::Scratch;
 use crate::stored::{Alert, Dice, Fact, PROTOCOLS, Process, World, down};
 use crate::trial::trial;
@@ -118,7 +118,7 @@ pub fn world(seed: u64) -> World {
 }
 
 /// A window anywhere in or beside the history.
-fn window(dice: &mut Dice, world: &World) -> Window {
+pub fn window(dice: &mut Dice, world: &World) -> Window {
     let marks = [world.rolled_up, world.cut_10s, world.cut_1m].map(|mark| mark.max(0));
     let marks = [marks[0], marks[1], marks[2], NOON];
     let near = *dice.pick(&marks) - dice.below(4000) + 2000;
@@ -267,6 +267,8 @@ fn check_line(
     if whose.pid.is_some() {
         window.since = window.since.max(world.cut_10s);
     }
+    let stored = world.stored(window, std::iter::empty());
+    ensure!(found.stored == told(stored), "{:?}", found.stored);
     let machine = by.is_none_or(|(by, _)| by == By::Protocol);
     let facts = world.facts_of(window, whose, machine);
     // With a remote or a name the bytes are those of flows; without, the machine's.

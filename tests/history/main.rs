@@ -8,6 +8,7 @@ mod answers;
 #[allow(dead_code, reason = "tests of other commands use the rest")]
 mod attached;
 mod binary;
+mod interfaces;
 mod looks;
 mod naive;
 #[path = "../support/netmon.rs"]
@@ -22,6 +23,8 @@ mod stored;
 #[path = "../support/trial.rs"]
 #[allow(dead_code, reason = "tests of other commands use the rest")]
 mod trial;
+mod wired;
+mod wired_past;
 
 use std::process::ExitCode;
 
@@ -31,8 +34,10 @@ fn main() -> ExitCode {
     let trials = [
         answers::trials(),
         past::trials(),
+        wired_past::trials(),
         opening::trials(),
         binary::trials(),
+        interfaces::trials(),
         looks::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use netmon::sink::history::answer::{Moved, Top, TopRow, Who};
+use netmon::sink::history::answer::{Moved, Stored, Top, TopRow, Who};
 use netmon::sink::history::ask::{By, Whose, Window, text};
 
 use crate::stored::{Fact, PROTOCOLS, World, down, up};
@@ -30,6 +30,25 @@ impl World {
             since: down(window.since, self.finest_at(window.since)),
             until: up(window.until, self.finest_at(window.until - 1)),
         }
+    }
+
+    /// What of a window is stored, from the first bucket to the last, when besides the
+    /// world's own facts something moved at `others`.
+    pub fn stored(&self, window: Window, others: impl Iterator<Item = i64>) -> Option<Window> {
+        let known = self.by_protocol();
+        let known = known.iter().filter(|fact| {
+            // What has neither a process nor a protocol is nowhere.
+            fact.process != usize::MAX || fact.protocol > 0
+        });
+        let times = known.map(|fact| fact.time).chain(others);
+        let bounds = times.map(|time| {
+            let start = down(time, self.finest_at(time));
+            (start, time + 10)
+        });
+        let (since, until) = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        let since = since.max(window.since);
+        let until = until.min(window.until);
+        (since < until).then_some(Window { since, until })
     }
 
     /// The facts of a question.
@@ -121,4 +140,12 @@ pub fn add(sum: &mut Moved, fact: &Fact) {
 
 pub fn bytes(moved: Moved) -> u64 {
     moved.tx_bytes + moved.rx_bytes
+}
+
+/// As answers say it.
+pub fn told(stored: Option<Window>) -> Option<Stored> {
+    stored.map(|it| Stored {
+        since: text(it.since),
+        until: text(it.until),
+    })
 }

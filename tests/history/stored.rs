@@ -103,7 +103,8 @@ impl World {
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "off")?;
         db.execute_batch(include_str!("../../src/sink/history/schema.sql"))?;
-        db.pragma_update(None, "user_version", 1)?;
+        db.execute_batch(include_str!("../../src/sink/history/schema-2.sql"))?;
+        db.pragma_update(None, "user_version", 2)?;
         let transaction = db.transaction()?;
         self.write_names(&transaction)?;
         for (level, length, from, until) in [

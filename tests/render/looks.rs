@@ -5,6 +5,7 @@ use std::sync::Arc;
 use netmon::model::snapshot::{Balance, Loss};
 use netmon::tui::keys::Action;
 use netmon::tui::screen::Screen;
+use netmon::tui::state::Page;
 use ratatui::style::Color;
 
 use crate::{INTERVAL, act, buffer, drawn, fixture, options, screen, screen_with, type_text};
@@ -115,7 +116,11 @@ fn details_of_process_flow_and_sum() {
     insta::assert_snapshot!("detail_flow_80x24", drawn(&mut screen, 80, 24));
     act(
         &mut screen,
-        &[Action::Back, Action::ClearFilter, Action::TurnPage],
+        &[
+            Action::Back,
+            Action::ClearFilter,
+            Action::ShowPage(Page::Processes),
+        ],
     );
     type_text(&mut screen, "[kernel]");
     act(

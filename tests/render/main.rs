@@ -5,9 +5,12 @@
 
 #[path = "../support/fixture.rs"]
 mod fixture;
+mod health;
+mod interfaces;
 mod looks;
 mod manners;
 mod times;
+mod wired;
 
 use std::sync::Arc;
 use std::time::Duration;

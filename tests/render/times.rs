@@ -15,9 +15,10 @@ use netmon::tui::elsewhere::{Elsewhere, Lost};
 use netmon::tui::keys::Action;
 use netmon::tui::past::{Past, Step};
 use netmon::tui::screen::Screen;
+use netmon::tui::state::Page;
 use ratatui::style::Color;
 
-use crate::{INTERVAL, act, buffer, drawn, fixture, options, screen, type_text};
+use crate::{INTERVAL, act, buffer, drawn, fixture, options, screen, type_text, wired};
 
 /// 2026-11-20 03:00:10 in a zone an hour ahead of UTC.
 const THREE: u64 = 1_795_140_010;
@@ -235,7 +236,11 @@ fn filter_order_unit_and_details_work_in_the_past() {
     );
     act(
         &mut screen,
-        &[Action::TurnPage, Action::First, Action::Open],
+        &[
+            Action::ShowPage(Page::Processes),
+            Action::First,
+            Action::Open,
+        ],
     );
     assert!(drawn(&mut screen, 120, 30).contains("backup-b (pid 77)"));
     // The same process a step earlier: its details go with the time.
@@ -245,6 +250,86 @@ fn filter_order_unit_and_details_work_in_the_past() {
         "{text}"
     );
     assert!(text.contains(". now"), "{text}");
+}
+
+/// The interfaces of an hour, of its last ten seconds, of which one has no rows, and of
+/// ten seconds that tell nothing of interfaces. None has the index it has now.
+fn with_wired_past() -> Screen {
+    let stretch = |start, length, names: &[&str]| {
+        let mut then = Arc::unwrap_or_clone(then(start, length, "backup"));
+        then.interfaces = wired::wired(60).interfaces;
+        then.interfaces.retain(|row| names.contains(&&*row.name));
+        for row in &mut then.interfaces {
+            row.index = (1 << 31) + u32::from(row.name.as_bytes()[0]);
+            row.uptime = then.interval;
+            let moved = |rate: f64| (rate * then.interval.as_secs_f64()) as u64;
+            row.totals = fixture::totals(moved(row.rates.tx), moved(row.rates.rx));
+            if row.sampled.is_some() {
+                wired::sample(row, [0.9, 0.08, 0.001, 0.0, 0.019, 0.05, 0.8]);
+            }
+        }
+        Arc::new(then)
+    };
+    let mut screen = present(
+        Made::Of(vec![
+            stretch(THREE - 3_610, 3_600, &["lo", "eth0", "wlan0"]),
+            stretch(THREE - 10, 10, &["lo", "wlan0"]),
+            then(THREE, 10, "backup"),
+        ]),
+        THREE + 35,
+    );
+    let mut now = wired::wired(130);
+    now.at.wall = Duration::from_secs(THREE + 36);
+    screen.take(Arc::new(now));
+    screen.act(Action::ShowPage(Page::Interfaces));
+    screen
+}
+
+#[test]
+fn interfaces_of_the_past_at_all_sizes() {
+    let mut screen = with_wired_past();
+    step(&mut screen, &[Step::Back; 3]);
+    insta::assert_snapshot!("past_interfaces_200x50", drawn(&mut screen, 200, 50));
+    insta::assert_snapshot!("past_interfaces_80x24", drawn(&mut screen, 80, 24));
+    insta::assert_snapshot!("past_interfaces_40x12", drawn(&mut screen, 40, 12));
+    act(&mut screen, &[Action::First, Action::Open]);
+    insta::assert_snapshot!("past_interface_80x24", drawn(&mut screen, 80, 24));
+}
+
+#[test]
+fn an_interface_is_followed_from_now_into_the_past() {
+    let mut screen = with_wired_past();
+    act(&mut screen, &[Action::First, Action::Open]);
+    let text = drawn(&mut screen, 120, 30);
+    assert!(text.contains("eth0 (index 2)"), "{text}");
+    let text = step(&mut screen, &[Step::Back]);
+    let missing = "moved nothing at that time; this is what was last shown";
+    assert!(text.contains(" eth0 ") && text.contains(missing), "{text}");
+    let text = step(&mut screen, &[Step::Back, Step::Back]);
+    assert!(text.contains(" over 1 h 0 min, peak "), "{text}");
+    assert!(
+        !text.contains("(index") && !text.contains(missing),
+        "{text}"
+    );
+    // What has no rows is not there, and nobody knows whether it was.
+    act(&mut screen, &[Action::Back]);
+    let text = step(&mut screen, &[Step::Forth]);
+    assert!(text.contains("wlan0") && !text.contains("eth0"), "{text}");
+    let text = step(&mut screen, &[Step::Now]);
+    assert!(text.contains("eth0") && text.contains("tun0"), "{text}");
+}
+
+#[test]
+fn a_past_that_tells_nothing_of_interfaces_says_so() {
+    let mut screen = with_past();
+    screen.act(Action::ShowPage(Page::Interfaces));
+    let text = step(&mut screen, &[Step::Back]);
+    assert!(
+        text.contains("Nothing is kept of interfaces then: . goes back to now"),
+        "{text}"
+    );
+    // Nor does it say how to sample what is not there.
+    assert!(!text.contains("--iface"), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 #[path = "../support/attached.rs"]
 mod attached;
 mod config;
+mod drop_ins;
 mod logs;
 mod manager;
 #[allow(dead_code, reason = "the tests without a service use the rest")]
@@ -18,6 +19,9 @@ mod packaging;
 mod reload;
 mod sample;
 mod serve;
+#[allow(dead_code, reason = "the tests of the wire use the rest")]
+#[path = "../support/space.rs"]
+mod space;
 #[allow(dead_code, reason = "the tests without a service use the rest")]
 #[path = "../support/traffic.rs"]
 mod traffic;
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         manager::trials(),
         reload::trials(),
         packaging::trials(),
+        drop_ins::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

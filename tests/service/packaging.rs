@@ -36,12 +36,12 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn packaged(name: &str) -> PathBuf {
+pub fn packaged(name: &str) -> PathBuf {
     repository().join("packaging/systemd").join(name)
 }
 
 /// Runs a tool of systemd's, where there is one.
-fn systemd(tool: &str, words: &[&str], file: &Path) -> anyhow::Result<Done> {
+pub fn systemd(tool: &str, words: &[&str], file: &Path) -> anyhow::Result<Done> {
     let mut command = Command::new(tool);
     command.args(words).arg(file).env("SYSTEMD_COLORS", "0");
     if Command::new(tool).arg("--version").output().is_err() {
@@ -168,20 +168,48 @@ fn step_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The capabilities of the unit as `setpriv` names them.
-fn granted() -> anyhow::Result<String> {
+/// The value of a setting in a unit or a drop-in, which has it once.
+fn setting<'a>(text: &'a str, name: &str) -> anyhow::Result<&'a str> {
+    let mut values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let value = values
+        .next()
+        .with_context(|| format!("no {name} in {text}"))?;
+    ensure!(values.next().is_none(), "{name} twice in {text}");
+    Ok(value)
+}
+
+/// The capabilities that the unit and these drop-ins give together, as `setpriv` names them.
+pub fn granted(drop_ins: &[&str]) -> anyhow::Result<String> {
     let unit = fs::read_to_string(packaged("netmon.service"))?;
-    let line = |name: &str| {
-        let mut lines = unit.lines().filter_map(|line| line.strip_prefix(name));
-        lines.next().with_context(|| format!("no {name}"))
-    };
-    let ambient = line("AmbientCapabilities=")?;
-    let bounding = line("CapabilityBoundingSet=")?;
-    ensure!(ambient == bounding, "{ambient} of {bounding}");
-    let names = ambient
-        .split(' ')
-        .map(|name| name.replace("CAP_", "+").to_lowercase());
-    Ok(format!("-all,{}", Vec::from_iter(names).join(",")))
+    let mut set = "-all".to_owned();
+    for text in [&[unit.as_str()], drop_ins].concat() {
+        let ambient = setting(text, "AmbientCapabilities")?;
+        let bounding = setting(text, "CapabilityBoundingSet")?;
+        ensure!(ambient == bounding, "{ambient} of {bounding}");
+        for name in ambient.split(' ') {
+            set += &name.replace("CAP_", ",+").to_lowercase();
+        }
+    }
+    Ok(set)
+}
+
+/// Makes `command` run a program as nobody with these capabilities and no way to more.
+pub fn confine(command: &mut Command, set: &str, program: &Path) {
+    command
+        .args([
+            "setpriv",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--no-new-privs",
+        ])
+        .arg(format!("--inh-caps={set}"))
+        .arg(format!("--ambient-caps={set}"))
+        .arg(format!("--bounding-set={set}"))
+        .arg(program)
+        .env("NETMON_CONFIG", "none");
 }
 
 /// As nobody, with these and no way to more, it counts what root moves, by name, and
@@ -189,21 +217,10 @@ fn granted() -> anyhow::Result<String> {
 fn capabilities() -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let binary = scratch.binary()?;
-    let set = granted()?;
+    let set = granted(&[])?;
     let confined = |program: &Path| {
-        let mut command = Command::new("setpriv");
-        command
-            .args([
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
-                "--no-new-privs",
-            ])
-            .arg(format!("--inh-caps={set}"))
-            .arg(format!("--ambient-caps={set}"))
-            .arg(format!("--bounding-set={set}"))
-            .arg(program)
-            .env("NETMON_CONFIG", "none");
+        let mut command = Command::new("env");
+        confine(&mut command, &set, program);
         command
     };
     let mut traffic = Traffic::prepare(&Plan::udp("nms-root", 120, 9))?;

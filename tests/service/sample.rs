@@ -72,7 +72,7 @@ fn complete() -> anyhow::Result<()> {
 fn check_command(sample: &Table, table: &str, command: &Command) -> anyhow::Result<()> {
     for arg in command.get_arguments() {
         let Some(name) = arg.get_long() else { continue };
-        if ["help", "version", "config"].contains(&name) {
+        if ["help", "version", "config", "interface"].contains(&name) {
             continue;
         }
         let own = sample.get(table).and_then(|it| it.get(name));

@@ -126,6 +126,7 @@ pub fn bucket(start: i64, rows: Vec<BucketRow>) -> Bucket {
             sum(|row| row.rx_bytes),
         )],
         rows,
+        interfaces: Vec::new(),
         alerts: Vec::new(),
     }
 }

@@ -14,7 +14,9 @@ mod bounds;
 mod crashes;
 mod daemon;
 mod full;
+mod interfaces;
 mod levels;
+mod loopback;
 #[path = "../support/netmon.rs"]
 #[allow(dead_code, reason = "tests of other commands use the rest")]
 mod netmon;
@@ -57,11 +59,24 @@ fn main() -> ExitCode {
             }
         };
     }
+    if let [option, file] = &words[..]
+        && option == upgrade::HALF
+    {
+        return match upgrade::half(file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let trials = [
         crashes::trials(),
         full::trials(),
         daemon::trials(),
         levels::trials(),
+        interfaces::trials(),
+        loopback::trials(),
         bounds::trials(),
         asked::trials(),
         upgrade::trials(),

@@ -67,6 +67,11 @@ impl Held {
             self.programs.len() >= 4 && self.links.len() >= 4 && self.maps.len() >= 4,
             "it was not attached when looked at: {self:?}"
         );
+        self.wait_gone(pinned)
+    }
+
+    /// Waits until all of it is gone, but for as many maps that are pinned.
+    pub fn wait_gone(&self, pinned: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + GRACE;
         loop {
             let left = self.left();

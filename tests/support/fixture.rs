@@ -88,6 +88,7 @@ pub fn process(pid: u32, name: &str, command: &str, uid: u32, user: &str, age: u
 pub fn quiet(sequence: u64) -> Snapshot {
     let since = Duration::from_millis(500 * sequence);
     Snapshot {
+        interfaces: Vec::new(),
         sequence,
         at: Moment {
             monotonic: Duration::from_secs(UP) + since,
@@ -151,6 +152,7 @@ pub fn add_flow(
         process,
         totals: moved,
         rates,
+        tcp: None,
         closed: false,
         anomalous,
     });

@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigHandler, Signal};
 use nix::unistd::Pid;
 
 use crate::attached::Held;
@@ -120,6 +120,19 @@ pub fn run(command: &mut Command) -> anyhow::Result<Done> {
     Live::start(command)?.end()
 }
 
+/// What this process may have been started to ignore is not what is tested.
+fn heeding_signals(command: &mut Command) {
+    let heed = || {
+        for signal in [Signal::SIGHUP, Signal::SIGINT] {
+            // SAFETY: the default has no handler that could be called.
+            unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(heed) };
+}
+
 /// A running netmon whose lines are read one by one.
 pub struct Live {
     child: Child,
@@ -135,6 +148,7 @@ impl Live {
         if !named.any(|name| name == "NETMON_CONFIG") {
             without_file(command);
         }
+        heeding_signals(command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -294,7 +308,9 @@ impl Scratch {
     /// A copy of the binary under test that everybody may execute.
     pub fn binary(&self) -> anyhow::Result<PathBuf> {
         let copy = self.path.join("netmon");
-        fs::copy(Path::new(BINARY), &copy)?;
+        // By another process: one that this one forks meanwhile would hold it open, too,
+        // and what is open for writing cannot be run.
+        run(Command::new("cp").arg(BINARY).arg(&copy))?.check_code(0)?;
         fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
         Ok(copy)
     }

@@ -83,7 +83,8 @@ fn watch(url: &str, arguments: &[&str]) -> anyhow::Result<Session> {
     Session::run(WIDE, watcher(BINARY, url, arguments))
 }
 
-/// A process that has moved 7,000 bytes in each direction, and stays.
+/// A process that has moved 7,000 bytes in each direction, and stays. Each test names
+/// its own and asks for no other: what runs beside it would be on its screen, and above.
 fn moved(name: &str) -> anyhow::Result<Traffic> {
     let mut traffic = Traffic::start(&Plan::udp(name, 70, 100).over_tcp())?;
     let moved = traffic.moved()?;
@@ -99,7 +100,7 @@ fn wait_row(session: &Session, name: &str, traffic: &Traffic) -> anyhow::Result<
 
 fn rows() -> anyhow::Result<()> {
     let serve = Serve::start(0, &[])?;
-    let session = watch(&serve.url(), &["--name", "nmc-"])?;
+    let session = watch(&serve.url(), &["--name", "nmc-row"])?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
     session.wait_text(&format!(" netmon @ {}:{} ", host.trim(), serve.port))?;
     session.wait_text("syscall engine")?;
@@ -107,10 +108,10 @@ fn rows() -> anyhow::Result<()> {
     wait_row(&session, "nmc-row", &traffic)?;
     // The filter works here, and flows and details are there.
     ensure!(!session.text().contains("serve"), "{}", session.text());
-    session.type_for("\t", "Tab processes")?;
+    session.type_for("2", "REMOTE")?;
     let end = format!("127.0.0.1:{}", traffic.ports.0);
     session.wait_line(&["nmc-row", "tcp", &end])?;
-    session.type_for("\t\r", &format!("nmc-row (pid {})", traffic.pid()))?;
+    session.type_for("1\r", &format!("nmc-row (pid {})", traffic.pid()))?;
     session.wait_line(&["tcp", "6.8 KiB", "in 100 operations"])?;
     session.send("q")?;
     session.leave()
@@ -118,20 +119,20 @@ fn rows() -> anyhow::Result<()> {
 
 fn comes_back() -> anyhow::Result<()> {
     let serve = Serve::start(0, &[])?;
-    let session = watch(&serve.url(), &["--name", "nmc-"])?;
-    let traffic = moved("nmc-stays")?;
-    wait_row(&session, "nmc-stays", &traffic)?;
+    let session = watch(&serve.url(), &["--name", "nmc-back-"])?;
+    let traffic = moved("nmc-back-stays")?;
+    wait_row(&session, "nmc-back-stays", &traffic)?;
     let port = serve.kill()?;
     session.wait_line(&["RECONNECTING", "nothing since "])?;
     session.wait_text("refused")?;
     // What was known stays.
-    wait_row(&session, "nmc-stays", &traffic)?;
+    wait_row(&session, "nmc-back-stays", &traffic)?;
     let _serve = Serve::start(port, &[])?;
     session.wait_gone("RECONNECTING")?;
-    let traffic = moved("nmc-new")?;
-    wait_row(&session, "nmc-new", &traffic)?;
+    let traffic = moved("nmc-back-new")?;
+    wait_row(&session, "nmc-back-new", &traffic)?;
     // The new server has not seen the other move.
-    session.wait_gone("nmc-stays")?;
+    session.wait_gone("nmc-back-stays")?;
     session.leave()
 }
 
@@ -158,7 +159,7 @@ fn token() -> anyhow::Result<()> {
     let missing = ["--token-file", "/nonexistent/token"];
     check_refused(&url, &missing, &["/nonexistent/token", "No such file"])?;
 
-    let session = watch(&url, &["--token-file", &right, "--name", "nmc-"])?;
+    let session = watch(&url, &["--token-file", &right, "--name", "nmc-token"])?;
     let traffic = moved("nmc-token")?;
     wait_row(&session, "nmc-token", &traffic)?;
     let shown = session.pty.shown().bytes.clone();
@@ -208,7 +209,7 @@ fn nobody() -> anyhow::Result<()> {
     }
     let serve = Serve::start(0, &[])?;
     let start = || {
-        let inner = watcher(&binary, &serve.url(), &["--name", "nmc-"]);
+        let inner = watcher(&binary, &serve.url(), &["--name", "nmc-nobody"]);
         let mut command = as_nobody();
         command.arg(inner.get_program()).args(inner.get_args());
         ordinary(&mut command);

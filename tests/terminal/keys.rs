@@ -49,9 +49,20 @@ fn help_and_pages() -> anyhow::Result<()> {
     session.wait_text("wheel scrolls")?;
     session.send("?")?;
     session.wait_gone("netmon: keys")?;
-    session.type_for("\t", "Tab processes")?;
-    session.wait_text("REMOTE")?;
-    session.type_for("\t", "Tab flows")?;
+    // By Tab, round and round in both directions, and by their numbers.
+    for (key, title) in [
+        ("\t", "REMOTE"),
+        ("\t", "by index"),
+        ("\t", "FLOWS"),
+        ("\x1b[Z", "by index"),
+        ("\x1b[Z", "REMOTE"),
+        ("3", "by index"),
+        ("1", "FLOWS"),
+        ("2", "REMOTE"),
+    ] {
+        session.type_for(key, title)?;
+    }
+    session.send("1")?;
     session.wait_gone("REMOTE")?;
     session.quit()
 }
@@ -199,7 +210,7 @@ fn press(button: u8, column: usize, row: usize) -> String {
 
 fn mouse() -> anyhow::Result<()> {
     let (_traffic, session) = crowd("nmk-mouse-", 8, (120, 20))?;
-    session.type_for("\t", "Tab processes")?;
+    session.type_for("\t", "REMOTE")?;
     session.wait_line(&[" 1-", " of 16"])?;
     // The wheel moves what is visible, not the selection.
     session.send("\x1b[<65;10;8M")?;

@@ -35,6 +35,7 @@ mod traffic;
 #[path = "../support/trial.rs"]
 #[allow(dead_code, reason = "the tests without a screen use the rest")]
 mod trial;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         panics::trials(),
         connect::trials(),
         past::trials(),
+        wire::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

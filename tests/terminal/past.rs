@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use libtest_mimic::Trial;
 use netmon::model::flow::{Address, Protocol};
-use netmon::model::ledger::{Bucket, BucketRow};
+use netmon::model::interface::{Class, Count};
+use netmon::model::ledger::{Bucket, BucketRow, InterfaceRow};
 use netmon::model::sample::Identity;
 use netmon::sink::history::store::Store;
 
@@ -90,8 +91,38 @@ fn bucket(start: u64, name: &str) -> anyhow::Result<Bucket> {
             (Protocol::Tcp, 10 * MIB, 15 * MIB),
             (Protocol::Udp, 0, 5 * MIB),
         ],
+        interfaces: interfaces(name),
         alerts: Vec::new(),
     })
+}
+
+/// What interfaces moved beside it: two of which this machine may have none, the second
+/// only in the bucket of nmp-b; and its loopback.
+fn interfaces(name: &str) -> Vec<InterfaceRow> {
+    let count = |packets| Count {
+        packets,
+        bytes: packets * 1024,
+    };
+    let row = |name: &str, tx, rx, classes| InterfaceRow {
+        name: name.into(),
+        tx: count(tx),
+        rx: count(rx),
+        peak: (tx + rx) * 1024 / 10,
+        classes,
+    };
+    let mut rows = vec![
+        row(
+            "nmp0",
+            10_240,
+            30_720,
+            vec![(Class::Udp, count(10_240), count(20_480))],
+        ),
+        row("lo", 10, 10, Vec::new()),
+    ];
+    if name == "nmp-b" {
+        rows.push(row("nmp1", 1024, 0, Vec::new()));
+    }
+    rows
 }
 
 /// What the header says of a bucket.
@@ -130,14 +161,14 @@ fn steps() -> anyhow::Result<()> {
     session.type_for("]", &badge(a)?)?;
 
     // Flows, filter, details and units are those of that time.
-    session.type_for("\t", "Tab processes")?;
+    session.type_for("2", "REMOTE")?;
     session.wait_line(&["nmp-a", "tcp", "192.0.2.7", "1.0 MiB/s", "25.0 MiB"])?;
     session.send("/2001:db8\r")?;
     session.wait_gone("192.0.2.7")?;
     session.wait_line(&["nmp-a", "udp", "2001:db8::7", "512.0 KiB/s"])?;
     session.send("\x1b")?;
     session.wait_text("192.0.2.7")?;
-    session.type_for("\t", "Tab flows")?;
+    session.type_for("1", "FLOWS")?;
     session.type_for("\r", "nmp-a (pid 4711)")?;
     session.wait_line(&["command", "/usr/bin/nmp-a"])?;
     session.wait_line(&["unit", "backup.service"])?;
@@ -153,7 +184,32 @@ fn steps() -> anyhow::Result<()> {
             it.line_with(". now")
         })?;
     }
-    session.send(".")?;
+    session.pty.resize(WIDE)?;
+    // The interfaces of that time, with what was told apart, and no advice how to.
+    session.type_for("3", &badge(a)?)?;
+    session.wait_line(&["nmp0", "↑   1.0 MiB/s", "1024 pkt/s", "↓   3.0 MiB/s"])?;
+    session.wait_line(&[
+        "avg 4.0 MiB/s",
+        "peak 4.0 MiB/s",
+        "total ↑ 10.0 MiB ↓ 30.0 MiB in 10 s",
+    ])?;
+    session.wait_line(&["udp ↑1.0 MiB/s ↓2.0 MiB/s"])?;
+    session.wait_line(&["lo", "↑   1.0 KiB/s"])?;
+    let text = session.text();
+    ensure!(
+        !text.contains("nmp1") && !text.contains("--iface"),
+        "{text}"
+    );
+    session.type_for("]", &badge(b)?)?;
+    session.wait_line(&["nmp1", "↑ 102.4 KiB/s", "↓       0 B/s"])?;
+    // Its details go with the time, and say where there is nothing of it.
+    session.send("/nmp1\r\r")?;
+    session.wait_line(&["total", "↑   1.0 MiB", "in 1024 packets"])?;
+    session.wait_line(&["sampled", "not at that time"])?;
+    session.type_for("[", "moved nothing at that time")?;
+    session.type_for("\x1b", "No interface matches 'nmp1'")?;
+    session.type_for("\x1b", "1024 pkt/s")?;
+    session.type_for(".", "by protocol: netmon --iface NAME")?;
     session.wait_gone("PAST")?;
     session.quit()
 }
@@ -178,7 +234,7 @@ fn present() -> anyhow::Result<()> {
 fn recorded() -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let file = scratch.path.join("history.db");
-    let session = open(&file, &["--record", "--name", "nmp-"])?;
+    let session = open(&file, &["--record", "--name", "nmp-record"])?;
     let mut traffic = Traffic::start(&Plan::udp("nmp-record", 70, 100).over_tcp())?;
     traffic.moved()?;
     session.wait_line(&["nmp-record", "13.7 KiB"])?;
@@ -197,7 +253,7 @@ fn recorded() -> anyhow::Result<()> {
     session.quit()?;
     traffic.reap()?;
     // All that was counted is there.
-    let session = open(&file, &["--name", "nmp-"])?;
+    let session = open(&file, &["--name", "nmp-record"])?;
     let mut sum = 0.0;
     session.send("[")?;
     session.wait_text("PAST")?;

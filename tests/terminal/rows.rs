@@ -50,7 +50,7 @@ fn first_rows() -> anyhow::Result<()> {
     ensure!(footer[0].contains("✓ No anomalies detected"), "{footer:?}");
     ensure!(footer[1].contains("q quit"), "{footer:?}");
 
-    session.type_for("\t", "Tab processes")?;
+    session.type_for("\t", "REMOTE")?;
     let ends = [traffic.ports.0, traffic.ports.1].map(|port| format!("127.0.0.1:{port}"));
     session.wait_line(&["nmt-first", "udp", &ends[0], &ends[1]])?;
     session.quit()

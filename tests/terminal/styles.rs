@@ -26,7 +26,7 @@ fn bytes_with(variables: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
     command.envs(variables.iter().copied());
     let session = Session::run(WIDE, command)?;
     session.wait_text("ALERT")?;
-    session.type_for("\t", "Tab processes")?;
+    session.type_for("\t", "REMOTE")?;
     session.type_for("\r", "last minute")?;
     session.send("q")?;
     session.type_for("?", "netmon: keys")?;

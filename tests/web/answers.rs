@@ -262,6 +262,7 @@ fn past() -> anyhow::Result<()> {
         "/api/protocol?since=1h",
         "/api/remotes?since=1h&name=nmw-past",
         "/api/alerts?since=24h",
+        "/api/timeseries?since=1h&step=10s&iface=lo",
     ] {
         let answer = get(served.address, target)?;
         ensure!(answer.status == 200, "{target}: {answer:?}");
@@ -273,6 +274,20 @@ fn past() -> anyhow::Result<()> {
     get(served.address, "/api/history/top?limit=0")?.check_refusal(400, "from 1 to 10000")?;
     get(served.address, "/api/timeseries?since=400d&step=1m")?
         .check_refusal(400, "a step of 1715s")?;
+    // They went over the loopback, with headers, as other things may have.
+    let answer = get(served.address, "/api/history/interfaces?since=1h&iface=lo")?;
+    let interfaces = answer.json()?;
+    let lo = &interfaces["interfaces"][0];
+    let sent = lo["tx_bytes"].as_u64().unwrap_or(0);
+    ensure!(lo["interface"] == "lo" && sent > moved[0], "{lo}");
+    ensure!(
+        lo["classes"].is_null() && lo["peak_rate"].as_u64() > Some(0),
+        "{lo}"
+    );
+    for besides in ["name=x", "pid=1", "remote=::1", "protocol=tcp", "by=user"] {
+        let target = format!("/api/timeseries?iface=lo&{besides}");
+        get(served.address, &target)?.check_refusal(400, "`iface` does not go with")?;
+    }
     traffic.reap()?;
     served.end()?;
     Ok(())

@@ -1,7 +1,6 @@
 //! The API against its description, by a tool that asks what the description allows and
 //! what it does not.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
@@ -9,8 +8,12 @@ use libtest_mimic::Trial;
 
 use crate::guards::{TOKEN, with_token};
 use crate::served::Served;
+use crate::space::two;
 use crate::traffic::{Plan, Traffic};
 use crate::trial::{Impossible, root};
+
+/// What asks.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/web/schemathesis");
 
 /// Exit code of the script where the tool cannot be had.
 const IMPOSSIBLE: i32 = 77;
@@ -19,7 +22,23 @@ pub fn trials() -> Vec<Trial> {
     vec![
         root("description::schemathesis", || described("")),
         root("description::schemathesis_with_token", || described(TOKEN)),
+        root("description::schemathesis_with_a_sampler", with_a_sampler),
     ]
+}
+
+/// In a namespace of its own, where the sampler is nobody else's.
+fn with_a_sampler() -> anyhow::Result<()> {
+    // There is no network from which it could be had.
+    run(Command::new(SCRIPT).arg("install"))?;
+    let (a, _b) = two()?;
+    a.inside(|| {
+        let options = ["--interval", "100ms", "--iface", "a0"];
+        let served = Served::start(&options)?;
+        let url = format!("http://{}", served.address);
+        run(Command::new(SCRIPT).args([&url, ""]))?;
+        served.end()?;
+        Ok(())
+    })
 }
 
 fn described(token: &str) -> anyhow::Result<()> {
@@ -31,9 +50,16 @@ fn described(token: &str) -> anyhow::Result<()> {
     // So that there is something to tell.
     let pause = std::time::Duration::from_millis(5);
     let traffic = Traffic::start(&Plan::endless("nmw-described", 100, pause))?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/schemathesis");
     let url = format!("http://{}", served.address);
-    let output = Command::new(script).args([&url, token]).output()?;
+    run(Command::new(SCRIPT).args([&url, token]))?;
+    traffic.end()?;
+    served.end()?;
+    Ok(())
+}
+
+/// Runs the script, whose last line is said.
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let last = said.lines().last().unwrap_or_default();
     if output.status.code() == Some(IMPOSSIBLE) {
@@ -46,7 +72,5 @@ fn described(token: &str) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("{last}");
-    traffic.end()?;
-    served.end()?;
     Ok(())
 }

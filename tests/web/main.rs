@@ -16,14 +16,19 @@ mod crowd;
 mod description;
 mod endings;
 mod guards;
+mod interfaces;
 mod large;
 mod limits;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/netmon.rs"]
 mod netmon;
+mod realtime;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../support/served.rs"]
 mod served;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../support/space.rs"]
+mod space;
 #[path = "../support/traffic.rs"]
 mod traffic;
 #[path = "../support/trial.rs"]
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
     }
     let trials = [
         answers::trials(),
+        interfaces::trials(),
+        realtime::trials(),
         guards::trials(),
         limits::trials(),
         endings::trials(),
