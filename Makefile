@@ -3,7 +3,7 @@
 # What it takes to build, by Debian package; other systems get a line that names them.
 PACKAGES := clang libelf-dev zlib1g-dev pkg-config gcc libc6-dev iproute2
 # What some tests look with. Where one cannot be had, they say so by name.
-TEST_PACKAGES := chromium chromium-driver python3 python3-venv
+TEST_PACKAGES := chromium chromium-driver ethtool nftables python3 python3-venv tcpdump
 
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PREFIX ?= /usr/local
@@ -20,7 +20,7 @@ BINARY ?= target/release/netmon
 UNITS := /lib/systemd/system
 USERS := /usr/lib/sysusers.d
 
-.PHONY: run test bench install install-files uninstall audit setup setup-tests test-kernels test-service
+.PHONY: run test bench asan fuzz install install-files uninstall audit setup setup-tests test-kernels test-service
 
 run: setup
 	$(CARGO) build --release
@@ -31,11 +31,32 @@ test: setup setup-tests
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	$(CARGO) test
+	$(MAKE) asan
 	$(CARGO) test --benches -- --test
 
 # Criterion's figures of the hot paths, what hooks cost others, what netmon costs itself.
 bench: setup
 	$(CARGO) bench
+
+# The ring's pointers (a thread plays the kernel) and hostile bytes under AddressSanitizer;
+# tests/asan/Cargo.toml says of what it is made. The stable toolchain does, told so.
+asan: setup
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address $(CARGO) test \
+		--manifest-path tests/asan/Cargo.toml --target-dir target/asan \
+		--target $$(rustc -vV | sed -n 's/^host: //p')
+
+# Arbitrary bytes to the packet parser and to the walk over a capture ring's block, under
+# AddressSanitizer; new inputs stay below target. The stable toolchain does, told so.
+FUZZ_SECONDS ?= 180
+fuzz: setup
+	@command -v cargo-fuzz >/dev/null || { \
+		echo "cargo-fuzz is missing; get it by: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@for target in packet block; do \
+		mkdir -p target/fuzz/corpus/$$target || exit 1; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz $$target \
+			target/fuzz/corpus/$$target tests/fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 || exit 1; \
+	done
 
 install: setup
 	$(CARGO) build --release
