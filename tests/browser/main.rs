@@ -10,6 +10,8 @@
 #[path = "../support/attached.rs"]
 #[allow(dead_code, reason = "the tests of the binary alone use the rest")]
 mod attached;
+#[path = "../support/counters.rs"]
+mod counters;
 mod details;
 mod driver;
 mod interfaces;

@@ -3,15 +3,14 @@
 //! Both are in a network namespace of the test's own, with one wire to another. Owns that,
 //! and where the wire's row is on the page. Judges nothing.
 
-use std::fs;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde_json::json;
 
+use crate::counters::counters;
 use crate::netmon::{run, shell};
 use crate::page::Page;
 use crate::served::Served;
@@ -66,17 +65,8 @@ impl Wire {
 
     /// What the kernel counts as sent by an interface: bytes and packets.
     pub fn counted(name: &str) -> anyhow::Result<[u64; 2]> {
-        let text = fs::read_to_string("/proc/thread-self/net/dev")?;
-        let head = format!("{name}:");
-        let mut lines = text.lines();
-        let line = lines.find_map(|line| line.trim().strip_prefix(&head));
-        let words: Result<Vec<u64>, _> = line
-            .context("no such interface")?
-            .split_whitespace()
-            .map(str::parse)
-            .collect();
-        let words = words?;
-        Ok([words[8], words[9]])
+        let sent = counters(name)?.sent;
+        Ok([sent.bytes, sent.packets])
     }
 }
 

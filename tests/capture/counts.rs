@@ -11,7 +11,8 @@ use netmon::model::packet::{IPV4, IPV6};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::interface::{counters, settle};
+use crate::counters::counters;
+use crate::interface::settle;
 use crate::peer::{FAR, NEAR, Peer};
 use crate::running::{Running, moved, number};
 use crate::space::{Sender, cpus, ethernet, inside, ipv4, ipv6, stay_on, wire};

@@ -9,6 +9,8 @@
 #[allow(dead_code, reason = "the tests that load programs use the rest")]
 #[path = "../support/attached.rs"]
 mod attached;
+#[path = "../support/counters.rs"]
+mod counters;
 mod counts;
 mod endings;
 mod formats;

@@ -9,6 +9,8 @@
 #[allow(dead_code, reason = "the tests of the binary use the rest")]
 #[path = "../support/attached.rs"]
 mod attached;
+#[path = "../support/counters.rs"]
+mod counters;
 mod crafted;
 mod equal;
 mod errors;

@@ -9,6 +9,7 @@ use netmon::collect::xdp::{InterfaceSampler, Mode, Settings, Which};
 use netmon::model::interface::{Class, Count, Hook, Way};
 use netmon::model::sample::Sample;
 
+use crate::counters::{Counters, Moved, counters};
 use crate::netmon::{run, shell};
 use crate::trial::Impossible;
 
@@ -144,31 +145,12 @@ pub fn settled<T>(mut check: impl FnMut() -> anyhow::Result<T>) -> anyhow::Resul
 
 /// What an interface of this thread's namespace says it sent and received.
 pub fn own(name: &str) -> anyhow::Result<(Count, Count)> {
-    let numbers = statistics(name)?;
-    let count = |at: usize| Count {
-        bytes: numbers[at],
-        packets: numbers[at + 1],
+    let count = |moved: Moved| Count {
+        bytes: moved.bytes,
+        packets: moved.packets,
     };
-    Ok((count(8), count(0)))
-}
-
-/// Frames that it says it could not send.
-pub fn dropped(name: &str) -> anyhow::Result<u64> {
-    Ok(statistics(name)?[11])
-}
-
-/// Its line: bytes, packets, errors, drops, … received, then the same of what was sent.
-fn statistics(name: &str) -> anyhow::Result<Vec<u64>> {
-    let text = std::fs::read_to_string("/proc/thread-self/net/dev")?;
-    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-    let line = lines.find(|(it, _)| it.trim() == name);
-    let (_, numbers) = line.with_context(|| format!("no {name}"))?;
-    let numbers: Vec<u64> = numbers
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    ensure!(numbers.len() >= 16, "{name} tells {numbers:?}");
-    Ok(numbers)
+    let Counters { received, sent } = counters(name)?;
+    Ok((count(sent), count(received)))
 }
 
 /// What nftables counts beside it, by class, with rules of its own language.

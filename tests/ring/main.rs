@@ -4,6 +4,8 @@
 
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+#[path = "../support/counters.rs"]
+mod counters;
 mod filter;
 mod frames;
 mod groups;

@@ -9,11 +9,12 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use netmon::collect::ring::{Frame, Ring, Settings};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::counters::counters;
 use crate::trial::Impossible;
 
 /// Longest wait for anything that is bound to come.
@@ -209,15 +210,8 @@ impl Sender {
 
 /// Packets and bytes that an interface counted as received.
 pub fn received(name: &str) -> anyhow::Result<(u64, u64)> {
-    let text = fs::read_to_string("/proc/thread-self/net/dev")?;
-    let line = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
-        .context("no such interface")?;
-    let mut fields = line.split_whitespace().map(str::parse::<u64>);
-    let bytes = fields.next().context("no bytes")??;
-    let packets = fields.next().context("no packets")??;
-    Ok((packets, bytes))
+    let received = counters(name)?.received;
+    Ok((received.packets, received.bytes))
 }
 
 /// An Ethernet frame: addresses, tags, and what follows.

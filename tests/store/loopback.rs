@@ -2,17 +2,18 @@
 //!
 //! The loopback of a network namespace of the test's own, where nothing else moves.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::books::Books;
+use crate::counters::{Counters, counters};
 use crate::daemon::{terminate, wait_for};
 use crate::netmon::{BINARY, Live, Scratch};
 use crate::trial::root;
@@ -68,19 +69,8 @@ fn send(space: &File, packets: usize) -> anyhow::Result<()> {
 
 /// What the kernel counts of the loopback: bytes and packets, sent and received.
 fn counted(space: &File) -> anyhow::Result<[u64; 4]> {
-    let text = inside(space, || {
-        Ok(fs::read_to_string("/proc/thread-self/net/dev")?)
-    })?;
-    let line = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("lo:"));
-    let words: Result<Vec<u64>, _> = line
-        .context("no lo")?
-        .split_whitespace()
-        .map(str::parse)
-        .collect();
-    let words = words?;
-    Ok([words[8], words[0], words[9], words[1]])
+    let Counters { received, sent } = inside(space, || counters("lo"))?;
+    Ok([sent.bytes, received.bytes, sent.packets, received.packets])
 }
 
 /// The same out of a history.

@@ -11,6 +11,8 @@ mod asked;
 mod attached;
 mod books;
 mod bounds;
+#[path = "../support/counters.rs"]
+mod counters;
 mod crashes;
 mod daemon;
 mod full;

@@ -10,6 +10,8 @@
 #[path = "../support/attached.rs"]
 mod attached;
 mod connect;
+#[path = "../support/counters.rs"]
+mod counters;
 mod endings;
 #[path = "../support/event.rs"]
 #[allow(dead_code, reason = "the record alone is of no use here")]
