@@ -82,6 +82,14 @@ struct {
 	__uint(max_entries, NETMON_CLOSED_BYTES);
 } closed SEC(".maps");
 
+/* The socket of which on_state has told last on this CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} told_closed SEC(".maps");
+
 /* A tick in ns and the jiffies at boot: together they make the cheap clock. */
 const volatile __u64 tick_ns = 4000000;
 const volatile __u64 boot_jiffies = 0;

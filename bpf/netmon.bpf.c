@@ -320,28 +320,65 @@ int BPF_PROG(on_packet_recv, struct socket *socket, void *message, size_t size, 
 }
 
 /* Tells user space that a connection is over. */
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state, const struct sock *const_sk, int old_state, int new_state)
+static __always_inline void tell_closed(struct sock *sk)
 {
-	struct sock *sk = (struct sock *)const_sk;
 	struct socket_key socket;
 	struct losses *lost;
 	__u32 protocol;
 
-	if (new_state != TCP_CLOSE)
-		return 0;
 	protocol = protocol_of(sk, true);
 	if (protocol == NOT_NETWORK)
-		return 0;
+		return;
 	connection_of(sk, protocol, true, &socket.connection);
 	if (!has_peer(&socket.connection))
-		return 0;
+		return;
 	socket.network_namespace = namespace_of(sk, true);
 	if (bpf_ringbuf_output(&closed, &socket, sizeof(socket), BPF_RB_NO_WAKEUP)) {
 		lost = this_cpu_losses();
 		if (lost)
-			lost->closed++;
+			__sync_fetch_and_add(&lost->closed, 1);
 	}
+}
+
+/*
+ * A timer or a packet closes a connection in a softirq, which may interrupt this very
+ * program at another's closing, and the kernel skips a program that interrupts itself
+ * (__bpf_trace_run, kernel/trace/bpf_trace.c, Linux 6.18). So there are two: whichever of
+ * them is interrupted, the other is not. A third is not needed, as a softirq interrupts
+ * no softirq. The first notes what it has told; a closing interrupted between the two is
+ * told twice, which does no harm.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, const struct sock *const_sk, int old_state, int new_state)
+{
+	struct sock *sk = (struct sock *)const_sk;
+	volatile __u64 *told;
+	__u32 zero = 0;
+
+	if (new_state != TCP_CLOSE)
+		return 0;
+	told = bpf_map_lookup_elem(&told_closed, &zero);
+	if (!told)
+		return 0;
+	/* What it says of an earlier socket there must not hold for one that interrupts. */
+	*told = 0;
+	tell_closed(sk);
+	*told = (__u64)sk;
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_beside, const struct sock *const_sk, int old_state, int new_state)
+{
+	struct sock *sk = (struct sock *)const_sk;
+	volatile __u64 *told;
+	__u32 zero = 0;
+
+	if (new_state != TCP_CLOSE)
+		return 0;
+	told = bpf_map_lookup_elem(&told_closed, &zero);
+	if (!told || *told != (__u64)sk)
+		tell_closed(sk);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "kernel/cases.rs"]
 mod cases;
+#[path = "kernel/closings.rs"]
+mod closings;
 #[path = "kernel/crowded.rs"]
 mod crowded;
 #[path = "kernel/scenarios.rs"]
@@ -40,6 +42,7 @@ fn trials() -> Vec<Trial> {
         trials.extend(cases::trials(prefix, plan));
         trials.extend(scenarios::trials(prefix, plan));
     }
+    trials.extend(closings::trials());
     trials
 }
 

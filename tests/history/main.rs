@@ -23,6 +23,9 @@ mod stored;
 #[path = "../support/trial.rs"]
 #[allow(dead_code, reason = "tests of other commands use the rest")]
 mod trial;
+#[path = "../terminal/updates.rs"]
+#[allow(dead_code, reason = "tested with the tests of the screen")]
+mod updates;
 mod wired;
 mod wired_past;
 

@@ -37,6 +37,7 @@ mod traffic;
 #[path = "../support/trial.rs"]
 #[allow(dead_code, reason = "the tests without a screen use the rest")]
 mod trial;
+mod updates;
 mod wire;
 
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         panics::trials(),
         connect::trials(),
         past::trials(),
+        updates::trials(),
         wire::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();

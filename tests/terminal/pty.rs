@@ -11,10 +11,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{Termios, tcgetattr};
+
+use crate::updates::Updates;
 
 /// Columns and rows.
 pub type Size = (u16, u16);
@@ -23,8 +26,9 @@ pub type Size = (u16, u16);
 pub struct Shown {
     /// Every byte, from the first.
     pub bytes: Vec<u8>,
-    /// What a terminal would show.
+    /// What a terminal would show: whole frames.
     pub model: vt100::Parser,
+    updates: Updates,
 }
 
 /// The test's side of a terminal.
@@ -56,6 +60,7 @@ impl Pty {
         let shown = Arc::new(Mutex::new(Shown {
             bytes: Vec::new(),
             model: vt100::Parser::new(at_least_one(size.1), at_least_one(size.0), 0),
+            updates: Updates::default(),
         }));
         let mut reader = master.try_clone()?;
         let writer = Arc::clone(&shown);
@@ -65,7 +70,8 @@ impl Pty {
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
                 let mut shown = writer.lock().unwrap_or_else(PoisonError::into_inner);
                 shown.bytes.extend_from_slice(&buffer[..length]);
-                shown.model.process(&buffer[..length]);
+                let whole = shown.updates.take(&buffer[..length], Instant::now());
+                shown.model.process(&whole);
             }
         });
         Ok(Pty {
@@ -77,7 +83,10 @@ impl Pty {
 
     /// What it shows now.
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let overdue = shown.updates.overdue(Instant::now());
+        shown.model.process(&overdue);
+        shown
     }
 
     /// The terminal's settings.

@@ -15,7 +15,7 @@ use crate::attached::Held;
 use crate::pty::{Pty, Size};
 
 /// Longest wait for anything that a loaded machine may delay.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Time between two looks at the screen.
 const LOOK: Duration = Duration::from_millis(5);

@@ -1,0 +1,185 @@
+//! Closings that interrupt each other: of each connection's end netmon is told.
+//!
+//! A listener that accepts nothing leaves connections unanswered, and their timers close
+//! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can.
+
+use std::collections::HashSet;
+use std::net::{SocketAddrV4, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail, ensure};
+use libtest_mimic::Trial;
+use netmon::collect::accounting::{Accounting, CLOSING, Plan, Settings};
+use netmon::collect::drain::Drain;
+use netmon::model::sample::Sample;
+use netmon::selftest::generator::unsupported;
+use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, sockopt};
+use nix::unistd::Pid;
+
+use crate::cases::outcome;
+use crate::shared::{MAX_FLOWS, end_shared};
+
+/// Connections of a round on each of the CPUs, and between the ends of two of them.
+const CONNECTIONS: u32 = 400;
+const APART: Duration = Duration::from_millis(4);
+const FIRST: Duration = Duration::from_millis(200);
+
+/// Rounds until one closing has interrupted another.
+const ROUNDS: usize = 10;
+
+/// How long the last of a round may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn trials() -> Vec<Trial> {
+    vec![Trial::ignorable_test(
+        "closings::that_interrupt_each_other",
+        || outcome(interrupted()),
+    )]
+}
+
+fn interrupted() -> anyhow::Result<()> {
+    end_shared()?;
+    let accounting = Accounting::open(&Settings {
+        plans: vec![Plan::Residual, Plan::EnterExit],
+        max_flows: MAX_FLOWS,
+        pin: None,
+    })?;
+    let mut drain = Drain::new(&accounting)?;
+    let skipped = || {
+        let statistics = accounting.statistics().into_iter();
+        let both = statistics.filter(|(name, _)| *name == CLOSING);
+        both.map(|(_, it)| it.recursion_misses).collect::<Vec<_>>()
+    };
+    ensure!(skipped().len() == 2, "{:?}", skipped());
+    for round in 1..=ROUNDS {
+        let told = round_of(&accounting, &mut drain)?;
+        println!(
+            "round {round}: {told} closings told, skipped {:?}",
+            skipped()
+        );
+        if skipped()[0] > 0 {
+            return Ok(());
+        }
+    }
+    Err(unsupported(
+        "closings",
+        "none interrupted another in all rounds",
+    ))
+}
+
+/// Lets connections be closed by their timers and waits until each has been told.
+fn round_of(accounting: &Accounting, drain: &mut Drain) -> anyhow::Result<usize> {
+    let listener = stream(SockFlag::empty())?;
+    socket::bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+    socket::listen(&listener, Backlog::new(0)?)?;
+    let address = socket::getsockname::<SockaddrIn>(listener.as_raw_fd())?;
+    // Of those that wait to be accepted there is room for one.
+    let _waits = TcpStream::connect(SocketAddrV4::from(address))?;
+
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let cpus: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .take(2)
+        .collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let busy: Vec<_> = cpus
+            .iter()
+            .map(|cpu| scope.spawn(|| on(*cpu, || close_again_and_again(&over))))
+            .collect();
+        let result = told_of_all(accounting, drain, &cpus, address);
+        over.store(true, Ordering::Relaxed);
+        for thread in busy {
+            thread.join().map_err(|_| anyhow!("no end"))??;
+        }
+        result
+    })
+}
+
+fn told_of_all(
+    accounting: &Accounting,
+    drain: &mut Drain,
+    cpus: &[usize],
+    address: SockaddrIn,
+) -> anyhow::Result<usize> {
+    let mut sockets = Vec::new();
+    for cpu in cpus {
+        let more = thread::scope(|scope| scope.spawn(|| on(*cpu, || unanswered(address))).join());
+        sockets.extend(more.map_err(|_| anyhow!("no sockets"))??);
+    }
+    let mut missing = HashSet::new();
+    for socket in &sockets {
+        let local = socket::getsockname::<SockaddrIn>(socket.as_raw_fd())?;
+        ensure!(missing.insert(local.port()), "a port twice");
+    }
+    let all = missing.len();
+    let mut sample = Sample::default();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        drain.poll(accounting, &mut sample)?;
+        for connection in &sample.closed {
+            let ports = (connection.local.as_ref()).zip(connection.remote.as_ref());
+            if let Some((local, remote)) = ports
+                && remote.port == address.port()
+            {
+                missing.remove(&local.port);
+            }
+        }
+        ensure!(sample.missed_events == 0, "{} missed", sample.missed_events);
+        if missing.is_empty() {
+            return Ok(all);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{} of {all} closings were not told",
+            missing.len()
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs `work` on one CPU.
+fn on<T>(cpu: usize, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut one = CpuSet::new();
+    one.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &one)?;
+    work()
+}
+
+/// Connections that nobody answers, which their timers end one after the other.
+fn unanswered(address: SockaddrIn) -> anyhow::Result<Vec<OwnedFd>> {
+    (0..CONNECTIONS)
+        .map(|n| {
+            let socket = stream(SockFlag::SOCK_NONBLOCK)?;
+            let longest = u32::try_from((FIRST + APART * n).as_millis())?;
+            socket::setsockopt(&socket, sockopt::TcpUserTimeout, &longest)?;
+            match socket::connect(socket.as_raw_fd(), &address) {
+                Err(Errno::EINPROGRESS) => Ok(socket),
+                result => bail!("not in progress: {result:?}"),
+            }
+        })
+        .collect()
+}
+
+/// Listens and closes: a closing of no connection, which nobody is told of.
+fn close_again_and_again(over: &AtomicBool) -> anyhow::Result<()> {
+    let socket = stream(SockFlag::empty())?;
+    while !over.load(Ordering::Relaxed) {
+        for _ in 0..100 {
+            socket::listen(&socket, Backlog::new(1)?)?;
+            socket::shutdown(socket.as_raw_fd(), socket::Shutdown::Both)?;
+        }
+    }
+    Ok(())
+}
+
+fn stream(flags: SockFlag) -> anyhow::Result<OwnedFd> {
+    let flags = flags | SockFlag::SOCK_CLOEXEC;
+    let opened = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None);
+    Ok(opened?)
+}
