@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddrV4, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use netmon::collect::drain::Drain;
 use netmon::model::sample::Sample;
 use netmon::selftest::generator::unsupported;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, sockopt};
 use nix::unistd::Pid;
@@ -80,6 +81,9 @@ fn round_of(accounting: &Accounting, drain: &mut Drain) -> anyhow::Result<usize>
     let address = socket::getsockname::<SockaddrIn>(listener.as_raw_fd())?;
     // Of those that wait to be accepted there is room for one.
     let _waits = TcpStream::connect(SocketAddrV4::from(address))?;
+    let mut taken = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(PATIENCE)?;
+    ensure!(poll(&mut taken, limit)? == 1, "the room is not taken");
 
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     let cpus: Vec<usize> = (0..CpuSet::count())
