@@ -14,8 +14,9 @@ pub fn command(space: &Space, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A puppet in a namespace, where from then on nothing is sent again only because the
-/// machine is busy: the packet engine would count it again.
+/// A puppet in a namespace, where from then on nothing is sent again because an answer is
+/// late, or because one packet overtook another, as they do where a sender changes its CPU:
+/// the packet engine would count it again.
 pub fn puppet(space: &Space) -> anyhow::Result<Puppet> {
     puppet_by(space, command(space, std::env::current_exe()?))
 }
@@ -24,6 +25,8 @@ pub fn puppet(space: &Space) -> anyhow::Result<Puppet> {
 pub fn puppet_by(space: &Space, command: Command) -> anyhow::Result<Puppet> {
     space.sh("cd /proc/sys/net/ipv4
          echo 0 > tcp_early_retrans
+         echo 0 > tcp_sack
+         echo 127 > tcp_reordering
          test ! -e tcp_rto_min_us || echo 5000000 > tcp_rto_min_us")?;
     Puppet::start(command)
 }
