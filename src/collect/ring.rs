@@ -13,7 +13,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -63,11 +64,16 @@ pub struct Ring {
     socket: OwnedFd,
     blocks: Blocks,
     interface: u32,
-    corrupt: u64,
+    unread: u64,
     /// Blocks of the last round that were full.
     full: usize,
 }
 
+/// How long the kernel may hold back a block after its time: a moment of a machine that does
+/// nothing else.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two looks whether it does.
+const NAP: Duration = Duration::from_millis(5);
 /// Longest [rest](Ring::rest).
 const LONGEST_REST: Duration = Duration::from_millis(40);
 /// A shorter one is not worth its own wake-up.
@@ -167,7 +173,7 @@ impl Ring {
                 current: 0,
             },
             interface: settings.interface,
-            corrupt: 0,
+            unread: 0,
             full: 0,
         })
     }
@@ -199,9 +205,40 @@ impl Ring {
     /// the kernel; how many frames. Ends after one round, however fast new ones come.
     pub fn drain(&mut self, each: impl FnMut(Frame<'_>)) -> usize {
         let walked = self.blocks.drain(each);
-        self.corrupt += walked.corrupt as u64;
+        self.unread += walked.corrupt as u64;
         self.full = walked.full;
         walked.frames
+    }
+
+    /// Lets nothing more in. What came before is still there for [`Ring::wait_for_rest`].
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn close(&self) -> Result<()> {
+        socket::close(&self.socket)
+    }
+
+    /// Waits for a block of those that are left after [`Ring::close`], as long as the
+    /// kernel holds one back; false when all was drained.
+    pub fn wait_for_rest(&mut self) -> bool {
+        let end = Instant::now() + PATIENCE;
+        while !self.blocks.are_ready() {
+            let held = self.blocks.held();
+            if held == 0 {
+                // The kernel may have given it away between the two looks.
+                return self.blocks.are_ready();
+            }
+            if Instant::now() >= end {
+                self.unread += u64::from(held);
+                return false;
+            }
+            // That the interface went down, or that there is no waiting, changes nothing in
+            // what the ring holds.
+            if self.wait(NAP).is_err() {
+                thread::sleep(NAP);
+            }
+        }
+        true
     }
 
     /// How long nobody need look at the ring after it was drained, while blocks fill up one
@@ -220,10 +257,10 @@ impl Ring {
         socket::statistics(&self.socket)
     }
 
-    /// Frames that did not lie in their block, ever since it was opened; such a frame is
-    /// not read.
-    pub fn corrupt(&self) -> u64 {
-        self.corrupt
+    /// Frames that were not read, ever since it was opened: they did not lie in their
+    /// block, or the kernel did not give their block away.
+    pub fn unread(&self) -> u64 {
+        self.unread
     }
 }
 
@@ -293,6 +330,21 @@ impl Blocks {
         self.status().load(Ordering::Acquire) & USER != 0
     }
 
+    /// Frames of the block that comes next (`prb_fill_curr_block` in net/packet/af_packet.c
+    /// counts each before it is copied; one that it opens it sets to 0).
+    fn frame_count(&self) -> &AtomicU32 {
+        // SAFETY: as in `status`; the slice of `drain` is gone when this is used.
+        unsafe {
+            let block = self.start.add(self.current * self.size);
+            AtomicU32::from_ptr(block.add(block::FRAME_COUNT).cast().as_ptr())
+        }
+    }
+
+    /// Frames that the kernel has put into a block that it did not give away yet.
+    fn held(&self) -> u32 {
+        self.frame_count().load(Ordering::Relaxed)
+    }
+
     /// As [`Ring::rest`], after `full` blocks were.
     fn rest(&self, full: usize) -> Option<Duration> {
         if full == 0 || full > self.count / 2 {
@@ -322,6 +374,8 @@ impl Blocks {
             let walked = block::walk(bytes, &mut each);
             sum.frames += walked.frames;
             sum.corrupt += walked.corrupt;
+            // The kernel may come back to it late, and until then it holds nothing back.
+            self.frame_count().store(0, Ordering::Relaxed);
             // Release: what was read from the block was read before the kernel has it.
             self.status().store(KERNEL, Ordering::Release);
             self.current += 1;

@@ -232,19 +232,13 @@ impl AtWork {
         });
     }
 
-    /// Reads all that came up to now: the kernel still holds a block that is not full.
+    /// Reads all that came up to now, and nothing that comes later.
     fn drain_all(&mut self) -> Result<()> {
-        let end = clock::now().monotonic + 3 * BLOCK_TIMEOUT;
-        loop {
-            let left = end.saturating_sub(clock::now().monotonic);
-            if left.is_zero() {
-                self.drain();
-                return Ok(());
-            }
-            if self.wait(left)? {
-                self.drain();
-            }
+        self.ring.close()?;
+        while self.ring.wait_for_rest() {
+            self.drain();
         }
+        Ok(())
     }
 
     fn read_statistics(&mut self) -> Result<()> {
@@ -253,7 +247,7 @@ impl AtWork {
         self.freezes += counts.freezes;
         let worker = &mut self.shared.books().workers[self.number];
         // A frame that the ring could not read is lost just the same.
-        worker.dropped = self.drops + self.ring.corrupt();
+        worker.dropped = self.drops + self.ring.unread();
         worker.freezes = self.freezes;
         Ok(())
     }

@@ -22,8 +22,6 @@ use crate::model::packets::pairs::Place;
 const KEPT: u32 = 192;
 /// Longest wait for a block; how late the end may be noticed.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long what was sent before the end may take to come.
-const LAST: Duration = Duration::from_millis(30);
 /// Time between two looks at the drops.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -65,37 +63,45 @@ pub(super) fn run(
     shared: &Shared,
     wake: &SyncSender<()>,
 ) {
-    let mut end = None;
-    let mut looked = Instant::now();
-    loop {
-        if end.is_none() && shared.is_ending() {
-            end = Some(Instant::now() + LAST);
+    let count = |ring: &mut Ring| {
+        if count(ring, shared) {
+            // One that is awake already need not be woken.
+            let _ = wake.try_send(());
         }
-        let wait = if end.is_some() { BLOCK_TIMEOUT } else { WAIT };
-        match ring.wait(wait) {
-            Ok(true) => {
-                if count(&mut ring, shared) {
-                    // One that is awake already need not be woken.
-                    let _ = wake.try_send(());
+    };
+    // All that is in a ring, and the end of it.
+    let finish = |mut ring: Ring| {
+        // It stays open only where there is no memory for a filter of one instruction. What
+        // is there now must be enough then: more could come for ever.
+        let is_closed = ring.close().is_ok();
+        while ring.wait_for_rest() {
+            count(&mut ring);
+            if !is_closed {
+                break;
+            }
+        }
+        note_drops(&mut ring, shared);
+        shared.drops.fetch_add(ring.unread(), Ordering::Relaxed);
+    };
+    let mut looked = Instant::now();
+    while !shared.is_ending() {
+        match ring.wait(WAIT) {
+            Ok(true) => count(&mut ring),
+            Ok(false) => {}
+            Err(_) => {
+                finish(ring);
+                match again(interface.as_deref(), shared) {
+                    Some(new) => ring = new,
+                    None => return,
                 }
             }
-            Ok(false) => {}
-            Err(_) => match again(interface.as_deref(), shared) {
-                Some(new) => {
-                    note_drops(&mut ring, shared);
-                    ring = new;
-                }
-                None => return,
-            },
         }
-        if end.is_some() || looked.elapsed() >= LOOK {
+        if looked.elapsed() >= LOOK {
             note_drops(&mut ring, shared);
             looked = Instant::now();
         }
-        if end.is_some_and(|end| Instant::now() >= end) {
-            return;
-        }
     }
+    finish(ring);
 }
 
 /// Counts what is there; whether anybody new was among it.

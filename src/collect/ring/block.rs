@@ -8,7 +8,8 @@ pub const BLOCK_HEADER: usize = 48;
 
 /// Where a block's status stands in it.
 pub const STATUS: usize = 8;
-const FRAME_COUNT: usize = 12;
+/// Where it stands how many frames a block has, with those that the kernel still adds.
+pub const FRAME_COUNT: usize = 12;
 const FIRST_FRAME: usize = 16;
 
 /// Bytes of a frame's header: `struct tpacket3_hdr`, and a `struct sockaddr_ll` behind it.

@@ -176,6 +176,11 @@ pub(super) fn attach(socket: &OwnedFd, filter: Filter<'_>) -> Result<()> {
     }
 }
 
+/// Lets nothing more into the ring.
+pub(super) fn close(socket: &OwnedFd) -> Result<()> {
+    set_filter(socket, &CLOSED)
+}
+
 fn set_filter(socket: &OwnedFd, instructions: &[libc::sock_filter]) -> Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(instructions.len()).context("the filter is too long")?,

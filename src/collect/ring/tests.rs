@@ -104,6 +104,7 @@ fn a_reader_and_a_writer_take_turns() {
     assert_eq!(seen, expected);
     assert_eq!(full, FILLED as usize / 5 * 4);
     assert!(!reader.are_ready());
+    assert_eq!(reader.held(), 0);
 }
 
 #[test]
