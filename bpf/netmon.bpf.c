@@ -324,6 +324,7 @@ static __always_inline void tell_closed(struct sock *sk)
 {
 	struct socket_key socket;
 	struct losses *lost;
+	__u64 wake = BPF_RB_NO_WAKEUP;
 	__u32 protocol;
 
 	protocol = protocol_of(sk, true);
@@ -333,7 +334,9 @@ static __always_inline void tell_closed(struct sock *sk)
 	if (!has_peer(&socket.connection))
 		return;
 	socket.network_namespace = namespace_of(sk, true);
-	if (bpf_ringbuf_output(&closed, &socket, sizeof(socket), BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_query(&closed, BPF_RB_AVAIL_DATA) >= NETMON_CLOSED_BYTES / 2)
+		wake = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(&closed, &socket, sizeof(socket), wake)) {
 		lost = this_cpu_losses();
 		if (lost)
 			__sync_fetch_and_add(&lost->closed, 1);

@@ -45,7 +45,10 @@ enum process_flags {
 #define NETMON_COMM_LENGTH 16
 /* Processes with a row: those alive, and those that ended since the last reading. */
 #define NETMON_MAX_PROCESSES 16384
-/* Connections that can close between two readings: 56 bytes each. */
+/*
+ * Connections that can have closed before anybody has read of them, 56 bytes each. When it
+ * is half full its reader is woken.
+ */
 #define NETMON_CLOSED_BYTES (1 << 20)
 
 /* A process: no two ever have the same key, whatever happens to PIDs. */

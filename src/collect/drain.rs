@@ -5,18 +5,16 @@
 //! appear in the later sums. Computes nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use super::accounting::{Accounting, Maps};
 use super::batch::Batch;
+use super::closings::Closings;
 use super::identity::{Identities, Seen};
-use super::wire::{
-    self, RawFlowKey, RawLosses, RawProcess, RawSocketKey, RawTotals, RawTraffic, Wire,
-};
-use crate::model::flow::{Connection, FlowKey, ProcessId, Totals};
+use super::wire::{self, RawFlowKey, RawLosses, RawProcess, RawTotals, RawTraffic, Wire};
+use crate::model::flow::{FlowKey, ProcessId, Totals};
 use crate::model::sample::{FlowCounters, ProcessCounters, Sample};
 
 /// Reads one set of maps again and again, with buffers that stay.
@@ -25,8 +23,7 @@ pub struct Drain {
     processes: Batch<u32, RawProcess>,
     slots: HashMap<ProcessId, u32>,
     identities: Identities,
-    ring: RingBuffer<'static>,
-    closed: Arc<Mutex<Vec<Connection>>>,
+    closings: Closings,
     removed_flows: Vec<FlowCounters>,
     removed_processes: Vec<ProcessId>,
     rate_keys: Vec<RawFlowKey>,
@@ -37,33 +34,15 @@ impl Drain {
     /// Buffers for the maps of `accounting`.
     ///
     /// # Errors
-    /// If the ring of closed connections cannot be mapped.
+    /// If the ring of closed connections cannot be read.
     pub fn new(accounting: &Accounting) -> Result<Drain> {
-        let maps = &accounting.maps;
-        let closed = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&closed);
-        let mut builder = RingBufferBuilder::new();
-        builder
-            .add(&maps.closed, move |bytes| {
-                if let Some(raw) = wire::read::<RawSocketKey>(bytes) {
-                    sink.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(wire::closed_connection(&raw));
-                }
-                0
-            })
-            .context("could not open the ring of closed connections")?;
-        let ring = builder
-            .build()
-            .context("could not map the ring of closed connections")?;
         Ok(Drain {
             // Most machines have fewer; the buffers grow.
             flows: Batch::new(1024),
             processes: Batch::new(256),
             slots: HashMap::new(),
             identities: Identities::new(),
-            ring,
-            closed,
+            closings: Closings::open(&accounting.maps.closed)?,
             removed_flows: Vec::new(),
             removed_processes: Vec::new(),
             rate_keys: Vec::new(),
@@ -90,12 +69,7 @@ impl Drain {
     pub fn poll_again(&mut self, accounting: &Accounting, sample: &mut Sample) -> Result<()> {
         let maps = &accounting.maps;
         // Closed connections before the flows: all that moved before a close is there.
-        self.ring
-            .consume()
-            .context("could not read the ring of closed connections")?;
-        sample
-            .closed
-            .append(&mut self.closed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.closings.take(&mut sample.closed)?;
 
         sample.flows.clear();
         self.read_flows(&maps.traffic, &mut sample.flows)?;

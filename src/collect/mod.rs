@@ -8,6 +8,7 @@ pub mod batch;
 pub mod capability;
 pub mod capture;
 pub mod clock;
+pub mod closings;
 pub mod drain;
 pub mod filter;
 pub mod identity;

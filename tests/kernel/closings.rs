@@ -1,7 +1,9 @@
-//! Closings that interrupt each other: of each connection's end netmon is told.
+//! Closings that interrupt each other, and very many of them: of each connection's end netmon
+//! is told.
 //!
 //! A listener that accepts nothing leaves connections unanswered, and their timers close
-//! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can.
+//! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can. Where nobody listens at all each
+//! attempt to connect is a connection that closes at once.
 
 use std::collections::HashSet;
 use std::net::{SocketAddrV4, TcpStream};
@@ -13,7 +15,9 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail, ensure};
 use libtest_mimic::Trial;
 use netmon::collect::accounting::{Accounting, CLOSING, Plan, Settings};
+use netmon::collect::closings::MOST;
 use netmon::collect::drain::Drain;
+use netmon::model::flow::Connection;
 use netmon::model::sample::Sample;
 use netmon::selftest::generator::unsupported;
 use nix::errno::Errno;
@@ -37,20 +41,73 @@ const ROUNDS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
-    vec![Trial::ignorable_test(
-        "closings::that_interrupt_each_other",
-        || outcome(interrupted()),
-    )]
+    let trial = |name: &str, run: fn() -> anyhow::Result<()>| {
+        Trial::ignorable_test(name, move || outcome(run()))
+    };
+    vec![
+        trial("closings::that_interrupt_each_other", interrupted),
+        trial("closings::more_than_the_ring_holds", crowded),
+    ]
 }
 
-fn interrupted() -> anyhow::Result<()> {
+fn open() -> anyhow::Result<(Accounting, Drain)> {
     end_shared()?;
     let accounting = Accounting::open(&Settings {
         plans: vec![Plan::Residual, Plan::EnterExit],
         max_flows: MAX_FLOWS,
         pin: None,
     })?;
-    let mut drain = Drain::new(&accounting)?;
+    let drain = Drain::new(&accounting)?;
+    Ok((accounting, drain))
+}
+
+/// Between two readings: three times as many as the ring holds, none of which is lost, and
+/// more than are kept, of which each one is told or counted.
+fn crowded() -> anyhow::Result<()> {
+    let (accounting, mut drain) = open()?;
+    // Bound and no listener: whoever connects is refused.
+    let nobody = stream(SockFlag::empty())?;
+    socket::bind(nobody.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+    let address = socket::getsockname::<SockaddrIn>(nobody.as_raw_fd())?;
+    let mut sample = Sample::default();
+    for all in [60_000, MOST + 60_000] {
+        thread::scope(|scope| {
+            let halves = [(); 2].map(|()| scope.spawn(|| refused(address, all / 2)));
+            let mut ends = halves.into_iter().map(|half| half.join());
+            ends.try_for_each(|end| end.map_err(|_| anyhow!("no end"))?)
+        })?;
+        drain.poll(&accounting, &mut sample)?;
+        let to_nobody = |it: &&Connection| it.remote.is_some_and(|it| it.port == address.port());
+        let told = sample.closed.iter().filter(to_nobody).count();
+        let missed = usize::try_from(sample.missed_events)?;
+        println!("{all} closings: {told} told, {missed} missed");
+        // One that is interrupted may be told twice.
+        ensure!(
+            told + missed >= all,
+            "{told} told, {missed} missed of {all}"
+        );
+        match all > MOST {
+            true => ensure!(told >= MOST && missed > 0, "{told} told, {missed} missed"),
+            false => ensure!(missed == 0, "{missed} missed"),
+        }
+    }
+    Ok(())
+}
+
+/// Connections to where nobody listens.
+fn refused(address: SockaddrIn, count: usize) -> anyhow::Result<()> {
+    for _ in 0..count {
+        let socket = stream(SockFlag::empty())?;
+        match socket::connect(socket.as_raw_fd(), &address) {
+            Err(Errno::ECONNREFUSED) => {}
+            result => bail!("not refused: {result:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn interrupted() -> anyhow::Result<()> {
+    let (accounting, mut drain) = open()?;
     let skipped = || {
         let statistics = accounting.statistics().into_iter();
         let both = statistics.filter(|(name, _)| *name == CLOSING);
