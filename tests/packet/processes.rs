@@ -113,9 +113,11 @@ fn burst() -> anyhow::Result<()> {
     let port = server.ask("bind 127.0.0.1:0")?;
     for round in 0..3 {
         let mut all = Vec::new();
-        for _ in 0..20 {
+        for number in 0..20 {
             let mut client = puppet(&a)?;
-            client.tell("bind 127.0.0.1:0")?;
+            // Below those that the kernel chooses from, and no port twice: that of one that
+            // has ended just now would be taken for still its.
+            client.tell(&format!("bind 127.0.0.1:{}", 20_000 + 20 * round + number))?;
             client.tell(&format!("sendto 127.0.0.1:{port} 700 10"))?;
             all.push(client);
         }

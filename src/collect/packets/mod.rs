@@ -222,7 +222,7 @@ fn engine(sight: &Sight) -> Engine {
         &[
             "processes that end before they are looked up, and who owns ICMP",
             "retransmissions, which are counted again",
-            "which process moves the bytes where several share a socket or a port",
+            "which process moves the bytes where several share a socket or a port, or one takes over another's",
             "what stays inside another network namespace",
             "vsock, AF_XDP and what never becomes a packet of an interface here",
         ],
