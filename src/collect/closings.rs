@@ -18,8 +18,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::wire::{self, RawSocketKey};
 use crate::model::flow::Connection;
 
-/// Closings that are kept for the next reading: some 20 MiB. Those beyond stay in the ring,
-/// and the kernel counts what finds no room there.
+/// Closings that are kept for the next reading: some 20 MiB.
 pub const MOST: usize = 1 << 18;
 
 /// Time between two rounds. As the kernel wakes for each closing once the ring is half full,
@@ -39,17 +38,19 @@ pub struct Closings {
 }
 
 struct Shared {
+    most: usize,
     /// Locked by whoever empties it.
     ring: Mutex<RingBuffer<'static>>,
     told: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Closings {
-    /// Begins to read `map`, a ring of `socket_key`s.
+    /// Begins to read `map`, a ring of `socket_key`s. Between two readings `most` are kept;
+    /// those beyond stay in the ring, and the kernel counts what finds no room there.
     ///
     /// # Errors
     /// If it cannot be mapped or there can be no further thread or descriptor.
-    pub fn open(map: &MapHandle) -> Result<Closings> {
+    pub fn open(map: &MapHandle, most: usize) -> Result<Closings> {
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&told);
         let mut builder = RingBufferBuilder::new();
@@ -65,6 +66,7 @@ impl Closings {
             .build()
             .context("could not map the ring of closed connections")?;
         let shared = Arc::new(Shared {
+            most,
             ring: Mutex::new(ring),
             told,
         });
@@ -130,7 +132,7 @@ impl Shared {
                 Ok(_) | Err(_) => return,
             }
             let ring = lock(&self.ring);
-            let room = MOST.saturating_sub(lock(&self.told).len());
+            let room = self.most.saturating_sub(lock(&self.told).len());
             if room > 0 {
                 // What fails here fails at the next reading, which says so.
                 let _ = ring.consume_raw_n(room);

@@ -11,7 +11,7 @@ use libbpf_rs::{MapCore, MapFlags, MapHandle};
 
 use super::accounting::{Accounting, Maps};
 use super::batch::Batch;
-use super::closings::Closings;
+use super::closings::{Closings, MOST};
 use super::identity::{Identities, Seen};
 use super::wire::{self, RawFlowKey, RawLosses, RawProcess, RawTotals, RawTraffic, Wire};
 use crate::model::flow::{FlowKey, ProcessId, Totals};
@@ -36,13 +36,21 @@ impl Drain {
     /// # Errors
     /// If the ring of closed connections cannot be read.
     pub fn new(accounting: &Accounting) -> Result<Drain> {
+        Drain::keeping(accounting, MOST)
+    }
+
+    /// As [`Drain::new`], with room for that many closed connections beside their ring.
+    ///
+    /// # Errors
+    /// As [`Drain::new`].
+    pub fn keeping(accounting: &Accounting, most: usize) -> Result<Drain> {
         Ok(Drain {
             // Most machines have fewer; the buffers grow.
             flows: Batch::new(1024),
             processes: Batch::new(256),
             slots: HashMap::new(),
             identities: Identities::new(),
-            closings: Closings::open(&accounting.maps.closed)?,
+            closings: Closings::open(&accounting.maps.closed, most)?,
             removed_flows: Vec::new(),
             removed_processes: Vec::new(),
             rate_keys: Vec::new(),

@@ -25,7 +25,7 @@ use crate::model::tcp::TcpTable;
 
 /// Shortest time between two tables.
 const PERIOD: Duration = Duration::from_secs(1);
-/// What asking may take: one part in so many of the time.
+/// What asking may take: one part in so many of a CPU.
 const SHARE: u32 = 100;
 /// Network namespaces that are asked, the busiest of a machine with thousands of
 /// containers not being known.
@@ -137,12 +137,14 @@ fn ask(asked: &Receiver<Wanted>, shared: &Shared) {
             return;
         };
         shared.idle.store(false, Ordering::Release);
-        let before = clock::now().monotonic;
+        // CPU time: on a busy machine the time passes while others have it.
+        let before = clock::thread_cpu();
         let mut table = TcpTable::default();
-        for (namespace, doors) in wanted {
-            table = add(table, namespace, &doors);
-        }
-        let took = clock::now().monotonic.saturating_sub(before);
+        let elsewhere = wanted
+            .iter()
+            .map(|(&namespace, doors)| add(&mut table, namespace, doors))
+            .sum::<Duration>();
+        let took = clock::thread_cpu().saturating_sub(before) + elsewhere;
         *shared.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
         if rest(asked, PERIOD.max(took * SHARE)) {
             return;
@@ -167,36 +169,40 @@ fn rest(asked: &Receiver<Wanted>, time: Duration) -> bool {
 }
 
 /// Adds the connections of the namespace that one of the processes is in, if it may be
-/// entered.
+/// entered; the CPU time that another thread had for it.
 ///
 /// Another one takes a thread that goes there and ends. A socket that was kept there
 /// would be cheaper, and keep the namespace and its interfaces alive.
-fn add(mut table: TcpTable, namespace: u32, doors: &[u32]) -> TcpTable {
+fn add(table: &mut TcpTable, namespace: u32, doors: &[u32]) -> Duration {
     let is_wanted = |file: &File| {
         let metadata = file.metadata().ok();
         metadata.is_some_and(|metadata| metadata.ino() == u64::from(namespace))
     };
     let here = File::open("/proc/thread-self/ns/net").ok();
     if here.as_ref().is_some_and(is_wanted) {
-        fill(&mut table, namespace);
-        return table;
+        fill(table, namespace);
+        return Duration::ZERO;
     }
     let mut there = doors
         .iter()
         .filter_map(|pid| File::open(format!("/proc/{pid}/ns/net")).ok());
     let Some(there) = there.find(is_wanted) else {
-        return table;
+        return Duration::ZERO;
     };
     thread::scope(|scope| {
         let asking = thread::Builder::new().name("namespace".to_owned());
-        // Without a thread, or if it may not go there, nothing is known.
-        let _ = asking.spawn_scoped(scope, || {
+        let asking = asking.spawn_scoped(scope, || {
             if setns(there, CloneFlags::CLONE_NEWNET).is_ok() {
-                fill(&mut table, namespace);
+                fill(table, namespace);
             }
+            clock::thread_cpu()
         });
-    });
-    table
+        // Without a thread, or if it may not go there, nothing is known.
+        asking
+            .ok()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
+    })
 }
 
 /// Adds the connections of this thread's namespace. What the kernel refuses, as one
