@@ -257,10 +257,10 @@ impl Ring {
         socket::statistics(&self.socket)
     }
 
-    /// Frames that were not read, ever since it was opened: they did not lie in their
-    /// block, or the kernel did not give their block away.
-    pub fn unread(&self) -> u64 {
-        self.unread
+    /// Frames that were not read since the last call: they did not lie in their block, or
+    /// the kernel did not give their block away.
+    pub fn take_unread(&mut self) -> u64 {
+        std::mem::take(&mut self.unread)
     }
 }
 

@@ -2,8 +2,8 @@
 //! is told.
 //!
 //! A listener that accepts nothing leaves connections unanswered, and their timers close
-//! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can. Where nobody listens at all each
-//! attempt to connect is a connection that closes at once.
+//! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can.
+//! Where nobody listens at all, each attempt to connect is a connection that closes at once.
 
 use std::collections::HashSet;
 use std::net::{SocketAddrV4, TcpStream};

@@ -56,7 +56,7 @@ fn loopback() -> anyhow::Result<()> {
     let counts = ring.statistics()?;
     ensure!(counts.packets == 6 && counts.drops == 0, "{counts:?}");
     ensure!(ring.statistics()?.packets == 0, "not since the last call");
-    ensure!(ring.unread() == 0);
+    ensure!(ring.take_unread() == 0);
     Ok(())
 }
 
@@ -259,7 +259,7 @@ fn to_the_end() -> anyhow::Result<()> {
         let is_all = counts.packets == (before + after) as u64
             && lengths.len() as u64 + counts.drops == counts.packets;
         ensure!(
-            is_all && (counts.drops > 0) == (before == 60) && ring.unread() == 0,
+            is_all && (counts.drops > 0) == (before == 60) && ring.take_unread() == 0,
             "{before} and {after}: {counts:?}, read {}",
             lengths.len()
         );

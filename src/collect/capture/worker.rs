@@ -150,7 +150,7 @@ struct AtWork {
     shared: Arc<Shared>,
     ear: PipeReader,
     answers: Sender<Answer>,
-    /// Frames that found no room in the ring.
+    /// Frames that found no room in the ring, or could not be read there.
     drops: u64,
     /// Times that there was none.
     freezes: u64,
@@ -243,11 +243,11 @@ impl AtWork {
 
     fn read_statistics(&mut self) -> Result<()> {
         let counts = self.ring.statistics()?;
-        self.drops += counts.drops;
+        // A frame that the ring could not read is lost just the same.
+        self.drops += counts.drops + self.ring.take_unread();
         self.freezes += counts.freezes;
         let worker = &mut self.shared.books().workers[self.number];
-        // A frame that the ring could not read is lost just the same.
-        worker.dropped = self.drops + self.ring.unread();
+        worker.dropped = self.drops;
         worker.freezes = self.freezes;
         Ok(())
     }

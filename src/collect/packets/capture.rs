@@ -81,7 +81,6 @@ pub(super) fn run(
             }
         }
         note_drops(&mut ring, shared);
-        shared.drops.fetch_add(ring.unread(), Ordering::Relaxed);
     };
     let mut looked = Instant::now();
     while !shared.is_ending() {
@@ -139,7 +138,8 @@ fn count(ring: &mut Ring, shared: &Shared) -> bool {
 fn note_drops(ring: &mut Ring, shared: &Shared) {
     // A socket that tells nothing has dropped nothing that could be told.
     let drops = ring.statistics().map_or(0, |statistics| statistics.drops);
-    shared.drops.fetch_add(drops, Ordering::Relaxed);
+    let lost = drops + ring.take_unread();
+    shared.drops.fetch_add(lost, Ordering::Relaxed);
 }
 
 /// A new ring in place of one that failed; `None` at the end.

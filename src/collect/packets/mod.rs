@@ -40,7 +40,7 @@ pub struct Settings {
 struct Shared {
     /// Locked for a batch of packets, never for one.
     pairs: Mutex<Pairs>,
-    /// Frames for which the rings had no room.
+    /// Frames for which the rings had no room, or which could not be read there.
     drops: AtomicU64,
     is_ending: AtomicBool,
     /// `ifindex`es of what is only a part of another interface (a bond's), which shows
@@ -222,7 +222,7 @@ fn engine(sight: &Sight) -> Engine {
         &[
             "processes that end before they are looked up, and who owns ICMP",
             "retransmissions, which are counted again",
-            "which process moves the bytes where several share a socket or a port, or one takes over another's",
+            "which process moves the bytes where several share a port or a socket, or take it over",
             "what stays inside another network namespace",
             "vsock, AF_XDP and what never becomes a packet of an interface here",
         ],
