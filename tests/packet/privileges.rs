@@ -65,8 +65,7 @@ fn other_namespaces() -> anyhow::Result<()> {
             server.hear()?;
             clients.push(client);
         }
-        // Until files are read anew, ten times a second at most.
-        server.ask("rest 500")?;
+        // Files are read ten times a second at most, and once more at the end.
         let last = last(live)?;
         last.check("the server", server.pid(), (0, 300_000))?;
         for client in &clients {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::conntrack::Translation;
+use super::files::TooEarly;
 use super::namespaces::{Namespace, Namespaces};
 use crate::collect::sock_diag::states::{CLOSE, CLOSE_WAIT, ESTABLISHED, LISTEN, SYN_RECV};
 use crate::collect::sock_diag::{Question, Socket};
@@ -314,13 +315,26 @@ fn storeys(links: &[Link], interface: u32) -> Vec<u32> {
 
 /// The socket of a namespace that a packet would come to.
 fn find(namespace: &mut Namespace, question: &Question, interfaces: &[u32], now: Duration) -> End {
+    let found = try_find(namespace, question, interfaces, now);
+    found.unwrap_or(End::Nobody {
+        namespace: namespace.inode,
+        reason: Reason::Late,
+    })
+}
+
+fn try_find(
+    namespace: &mut Namespace,
+    question: &Question,
+    interfaces: &[u32],
+    now: Duration,
+) -> Result<End, TooEarly> {
     let mut found: Option<Socket> = None;
     for &interface in interfaces {
         let question = Question {
             interface,
             ..*question
         };
-        let new = namespace.tables.find(&question, now);
+        let new = namespace.tables.find(&question, now)?;
         let is_made = new.is_some_and(|it| it.state != LISTEN);
         if is_made || found.is_none() {
             found = new;
@@ -355,9 +369,9 @@ fn find(namespace: &mut Namespace, question: &Question, interfaces: &[u32], now:
                 ..*question
             },
             now,
-        );
+        )?;
     }
-    match found.filter(|it| it.inode != 0) {
+    Ok(match found.filter(|it| it.inode != 0) {
         Some(socket) => End::Socket {
             namespace: namespace.inode,
             inode: socket.inode,
@@ -371,7 +385,7 @@ fn find(namespace: &mut Namespace, question: &Question, interfaces: &[u32], now:
                 _ => Reason::Ended,
             },
         },
-    }
+    })
 }
 
 fn unspecified(end: Endpoint) -> Address {

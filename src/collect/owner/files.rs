@@ -28,12 +28,21 @@ const TABLES: [(&str, u8); 8] = [
     ("raw6", 0),
 ];
 
+/// How long a socket that was read is believed to be there, with the same number.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// What was read last does not tell, and it is too early to read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooEarly;
+
 /// The tables of one network namespace.
 #[derive(Debug)]
 pub struct Files {
     directory: PathBuf,
     connected: HashMap<(u8, Endpoint, Endpoint), Socket>,
     bound: HashMap<(u8, u16), Vec<(IpAddr, Socket)>>,
+    /// When they were read.
+    read: Option<Duration>,
     pace: Pace,
 }
 
@@ -44,24 +53,44 @@ impl Files {
             directory,
             connected: HashMap::new(),
             bound: HashMap::new(),
+            read: None,
             pace: Pace::default(),
         }
     }
 
-    /// The socket that a packet would come to, by what was read last; read again where
-    /// there is none and that was long enough ago.
-    pub fn find(&mut self, question: &Question, now: Duration) -> Option<Socket> {
+    /// Reads from another directory from now on: that process may end before this one does.
+    pub fn move_to(&mut self, directory: PathBuf) {
+        self.directory = directory;
+    }
+
+    /// Lets them be read again at the next question.
+    pub fn hurry(&mut self) {
+        (self.read, self.pace) = (None, Pace::default());
+    }
+
+    /// The socket that a packet would come to; read again where what was read does not tell
+    /// or is old, if that was long enough ago.
+    ///
+    /// # Errors
+    /// If it was not, and there may be a socket since.
+    pub fn find(&mut self, question: &Question, now: Duration) -> Result<Option<Socket>, TooEarly> {
         let found = self.known(question);
+        let age = self.read.map(|read| now.saturating_sub(read));
         // Who listens may have got a connection since.
         let is_good = found.is_some_and(|it| it.inode != 0 && it.state != LISTEN);
-        if is_good || !self.pace.may(now) {
-            return found;
+        let is_new = age.is_some_and(|age| age.is_zero() || is_good && age < BELIEVED);
+        if is_new {
+            return Ok(found);
+        }
+        if !self.pace.may(now) {
+            return if is_good { Ok(found) } else { Err(TooEarly) };
         }
         let before = clock::thread_cpu();
         self.read();
+        self.read = Some(now);
         self.pace
             .took(clock::thread_cpu().saturating_sub(before), now);
-        self.known(question)
+        Ok(self.known(question))
     }
 
     fn known(&self, question: &Question) -> Option<Socket> {
@@ -255,8 +284,67 @@ Local:
             interface: 0,
         };
         let found = files.find(&question, Duration::from_secs(5)).unwrap();
-        assert_ne!(found.inode, 0);
+        assert_ne!(found.unwrap().inode, 0);
         let own = addresses(Path::new("/proc/self/net"));
         assert!(own.contains(&"127.0.0.1".parse().unwrap()), "{own:?}");
+    }
+
+    /// Asks for what a datagram to that port would come to.
+    fn ask(files: &mut Files, port: u16, now: Duration) -> Result<Option<Socket>, TooEarly> {
+        let question = Question {
+            protocol: number::UDP,
+            local: at("127.0.0.1", port),
+            remote: at("127.0.0.1", 9),
+            interface: 0,
+        };
+        files.find(&question, now)
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_again_yet_does_not_say_there_is_nobody() {
+        let mut files = Files::new("/proc/self/net".into());
+        let open = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().unwrap().port();
+        let seconds = Duration::from_secs;
+        let first = port(&open());
+        assert_eq!(
+            ask(&mut files, first, seconds(100)).unwrap().map(|_| ()),
+            None
+        );
+        // In one round files are read once.
+        let socket = open();
+        assert!(
+            ask(&mut files, port(&socket), seconds(100))
+                .unwrap()
+                .is_none()
+        );
+        let soon = seconds(100) + Duration::from_millis(50);
+        assert_eq!(
+            ask(&mut files, port(&socket), soon).map(|_| ()),
+            Err(TooEarly)
+        );
+        files.hurry();
+        assert!(ask(&mut files, port(&socket), soon).unwrap().is_some());
+        let socket = open();
+        assert!(
+            ask(&mut files, port(&socket), seconds(200))
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_socket_in_place_of_another_is_found() {
+        let mut files = Files::new("/proc/self/net".into());
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut inode = |now| {
+            let found = ask(&mut files, address.port(), now);
+            found.unwrap().unwrap().inode
+        };
+        let old = inode(Duration::from_secs(100));
+        drop(socket);
+        let _new = std::net::UdpSocket::bind(address).unwrap();
+        assert_ne!(inode(Duration::from_secs(200)), old);
     }
 }

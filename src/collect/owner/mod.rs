@@ -104,6 +104,12 @@ impl Owners {
         Arc::clone(owner.or_insert_with(|| Arc::new(reason.owner(namespace))))
     }
 
+    /// Lets the next look find all that there is by then, however much was looked for lately.
+    pub fn hurry(&mut self) {
+        self.namespaces.hurry();
+        self.processes.hurry();
+    }
+
     /// Lets go of namespaces that nobody is in.
     pub fn let_go(&mut self) {
         self.namespaces.let_go();
@@ -197,7 +203,9 @@ impl Owners {
         // Whoever listens goes on when a connection is over.
         let is_gone = |spot: Spot| match spot.end {
             End::Socket { kind, .. } => matches!(kind, Kind::Listening | Kind::Over),
-            _ => true,
+            // It was not looked for.
+            End::Nobody { reason, .. } => reason != Reason::Late,
+            End::Elsewhere => true,
         };
         let (from, to) = (self.party(source, now), self.party(destination, now));
         let (Ok(source_party), Ok(destination_party)) = (from, to) else {

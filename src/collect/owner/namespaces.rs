@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::Pace;
 use super::conntrack::Conntrack;
-use super::files::{self, Files};
+use super::files::{self, Files, TooEarly};
 use crate::collect::clock;
 use crate::collect::rtnetlink::{self, Changes};
 use crate::collect::sock_diag::{self, Question, Socket};
@@ -61,11 +61,25 @@ impl Tables {
     }
 
     /// The socket that a packet to `local` from `remote` would come to.
-    pub fn find(&mut self, question: &Question, now: Duration) -> Option<Socket> {
-        match self.answers(question.protocol) {
+    ///
+    /// # Errors
+    /// If that is in files, and it is too early to read them again.
+    pub fn find(&mut self, question: &Question, now: Duration) -> Result<Option<Socket>, TooEarly> {
+        if let Some(diag) = self.answers(question.protocol) {
             // What it refuses it does not know.
-            Some(diag) => diag.find(question).ok().flatten(),
-            None => self.files.as_mut()?.find(question, now),
+            return Ok(diag.find(question).ok().flatten());
+        }
+        match &mut self.files {
+            Some(files) => files.find(question, now),
+            None => Ok(None),
+        }
+    }
+
+    /// The process that showed the files may end before this one does.
+    fn move_to(&mut self, directory: Option<PathBuf>) {
+        match (&mut self.files, directory) {
+            (Some(files), Some(directory)) => files.move_to(directory),
+            (files, directory) => *files = directory.map(Files::new),
         }
     }
 }
@@ -199,6 +213,16 @@ impl Namespaces {
         true
     }
 
+    /// Lets everything be looked for again at the next question, however much was lately.
+    pub fn hurry(&mut self) {
+        (self.looked, self.pace) = (None, Pace::default());
+        for namespace in std::iter::once(&mut self.own).chain(&mut self.others) {
+            if let Some(files) = &mut namespace.tables.files {
+                files.hurry();
+            }
+        }
+    }
+
     /// Lets go of namespaces whose process has ended: the kernel takes one down when nobody
     /// is in it any more. One that others are in is found again.
     pub fn let_go(&mut self) {
@@ -296,6 +320,7 @@ fn visit(known: &mut Vec<Namespace>, inode: u32, door: &Door) -> bool {
         let known = &mut known[place];
         (known.addresses, known.broadcasts) = (addresses, broadcasts);
         known.door = door.path.clone();
+        known.tables.move_to(directory);
         return true;
     }
     let tables = Tables::open(entered, directory);
@@ -357,5 +382,44 @@ mod tests {
         let set = |all: &[&str]| all.iter().map(|it| it.parse().unwrap()).collect();
         assert_eq!(own(&all), set(&["10.9.0.1", "fd00::1"]));
         assert_eq!(broadcasts(&all), set(&["10.9.0.255"]));
+    }
+
+    /// The process by whose files a namespace was read ends, and another one is in it.
+    #[test]
+    fn files_are_read_by_whoever_is_there() {
+        let sleep = || {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").spawn().unwrap()
+        };
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let end = |port| crate::model::flow::Endpoint {
+            address: IpAddr::from(Ipv4Addr::LOCALHOST).into(),
+            port,
+        };
+        let question = Question {
+            protocol: crate::model::packets::number::UDP,
+            local: end(socket.local_addr().unwrap().port()),
+            remote: end(9),
+            interface: 0,
+        };
+        let mut known = Vec::new();
+        for round in 1..3 {
+            let mut process = sleep();
+            let door = Door {
+                path: format!("/proc/{}/ns/net", process.id()).into(),
+                process: Some(process.id()),
+            };
+            let looked = thread::scope(|scope| {
+                let look = scope.spawn(|| visit(&mut known, 7, &door));
+                look.join().unwrap()
+            });
+            assert!(looked);
+            let files = known[0].tables.files.as_mut().unwrap();
+            let found = files.find(&question, Duration::from_secs(round * 100));
+            process.kill().unwrap();
+            process.wait().unwrap();
+            assert!(found.unwrap().is_some(), "round {round}");
+        }
+        assert_eq!(known.len(), 1);
     }
 }

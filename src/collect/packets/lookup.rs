@@ -70,7 +70,7 @@ pub(super) fn run(owners: Owners, named: &[String], shared: &Shared, woken: &Rec
         if again {
             again_at = now + LATER;
         }
-        rest = if lookup.round(shared, again, now) {
+        rest = if lookup.round(shared, ROUND, again, now) {
             REST
         } else {
             SOON
@@ -95,10 +95,10 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// One round; whether all that was wanted is known.
-    fn round(&mut self, shared: &Shared, again: bool, now: Duration) -> bool {
+    /// One round of at most `most` pairs; whether all that was wanted is known.
+    fn round(&mut self, shared: &Shared, most: usize, again: bool, now: Duration) -> bool {
         let mut pairs = shared.pairs();
-        pairs.wanted(ROUND, again, now, &mut self.wanted);
+        pairs.wanted(most, again, now, &mut self.wanted);
         // Nobody waits for the sockets.
         drop(pairs);
         let answers = &mut self.answers;
@@ -120,10 +120,15 @@ impl Lookup {
         complete && !(again && pairs.has_due(now))
     }
 
+    /// Looks once more for all whose owner is not known, and now for everything: no later
+    /// look makes good what this one leaves out.
     fn end(&mut self, shared: &Shared) {
         shared.pairs().hasten(clock::now().monotonic);
+        self.owners.hurry();
         let end = Instant::now() + LAST;
-        while !self.round(shared, true, clock::now().monotonic) && Instant::now() < end {
+        // In one round, which reads each file once.
+        while !self.round(shared, usize::MAX, true, clock::now().monotonic) && Instant::now() < end
+        {
             thread::sleep(LATER);
         }
     }
