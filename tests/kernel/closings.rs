@@ -5,9 +5,9 @@
 //! them one by one in softirqs, on CPUs on which threads close sockets as fast as they can.
 //! Where nobody listens at all, each attempt to connect is a connection that closes at once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::{SocketAddrV4, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,8 +34,13 @@ const CONNECTIONS: u32 = 400;
 const APART: Duration = Duration::from_millis(4);
 const FIRST: Duration = Duration::from_millis(200);
 
-/// Rounds until one closing has interrupted another.
+/// Rounds until one closing has interrupted another and each was told.
 const ROUNDS: usize = 10;
+/// Rounds of which one with all closings told is wanted. Without the second program each
+/// round would lack some. A hypervisor's guest with Linux 6.18.44 runs no BPF program at all
+/// where it is a thread of process 1 that a timer interrupts, as ftrace shows there: of
+/// 48,000 closings it lacked one.
+const LOSSES: usize = 3;
 
 /// How long the last of a round may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -112,15 +117,17 @@ fn interrupted() -> anyhow::Result<()> {
         both.map(|(_, it)| it.recursion_misses).collect::<Vec<_>>()
     };
     ensure!(skipped().len() == 2, "{:?}", skipped());
+    let mut with_losses = 0;
     for round in 1..=ROUNDS {
-        let told = round_of(&accounting, &mut drain)?;
-        println!(
-            "round {round}: {told} closings told, skipped {:?}",
-            skipped()
-        );
-        if skipped()[0] > 0 {
+        let before = skipped()[0];
+        let (told, untold) = round_of(&accounting, &mut drain)?;
+        let skipped = skipped();
+        println!("round {round}: {told} closings told, {untold} not, skipped {skipped:?}");
+        if untold == 0 && skipped[0] > before {
             return Ok(());
         }
+        with_losses += usize::from(untold > 0);
+        ensure!(with_losses < LOSSES, "in {LOSSES} rounds not all were told");
     }
     Err(unsupported(
         "closings",
@@ -128,8 +135,9 @@ fn interrupted() -> anyhow::Result<()> {
     ))
 }
 
-/// Lets connections be closed by their timers and waits until each has been told.
-fn round_of(accounting: &Accounting, drain: &mut Drain) -> anyhow::Result<usize> {
+/// Lets connections be closed by their timers; how many of these closings were told, and
+/// how many were not.
+fn round_of(accounting: &Accounting, drain: &mut Drain) -> anyhow::Result<(usize, usize)> {
     let listener = stream(SockFlag::empty())?;
     socket::bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
     socket::listen(&listener, Backlog::new(0)?)?;
@@ -165,21 +173,25 @@ fn told_of_all(
     drain: &mut Drain,
     cpus: &[usize],
     address: SockaddrIn,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<(usize, usize)> {
     let mut sockets = Vec::new();
     for cpu in cpus {
         let more = thread::scope(|scope| scope.spawn(|| on(*cpu, || unanswered(address))).join());
         sockets.extend(more.map_err(|_| anyhow!("no sockets"))??);
     }
-    let mut missing = HashSet::new();
+    let mut missing = HashMap::new();
     for socket in &sockets {
         let local = socket::getsockname::<SockaddrIn>(socket.as_raw_fd())?;
-        ensure!(missing.insert(local.port()), "a port twice");
+        let other = missing.insert(local.port(), socket.as_fd());
+        ensure!(other.is_none(), "a port twice");
     }
     let all = missing.len();
     let mut sample = Sample::default();
     let deadline = Instant::now() + PATIENCE;
+    let mut is_over = false;
     loop {
+        let open = missing.values().map(|socket| is_open(*socket));
+        let open: Vec<bool> = open.collect::<nix::Result<_>>()?;
         drain.poll(accounting, &mut sample)?;
         for connection in &sample.closed {
             let ports = (connection.local.as_ref()).zip(connection.remote.as_ref());
@@ -190,16 +202,23 @@ fn told_of_all(
             }
         }
         ensure!(sample.missed_events == 0, "{} missed", sample.missed_events);
-        if missing.is_empty() {
-            return Ok(all);
+        let open = open.into_iter().filter(|&is_open| is_open).count();
+        // One reading more, as what is being written hides what follows it.
+        if is_over || missing.is_empty() {
+            return Ok((all - missing.len(), missing.len()));
         }
-        ensure!(
-            Instant::now() < deadline,
-            "{} of {all} closings were not told",
-            missing.len()
-        );
+        is_over = open == 0;
+        ensure!(Instant::now() < deadline, "{open} of {all} are not closed");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether a connection is not yet closed: its error may be there a little earlier.
+fn is_open(socket: BorrowedFd<'_>) -> nix::Result<bool> {
+    let mut events = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut events, PollTimeout::ZERO)?;
+    let found = events[0].revents();
+    Ok(!found.is_some_and(|it| it.contains(PollFlags::POLLHUP)))
 }
 
 /// Runs `work` on one CPU.
