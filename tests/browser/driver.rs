@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
@@ -61,19 +61,12 @@ impl Browser {
         let binary = installed("chromium")?;
         installed("chromedriver")?;
         let profile = Scratch::new()?;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("starting chromedriver")?;
-        let port = port(&mut driver);
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build();
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+        let (driver, port) = driver()?;
         let mut browser = Browser {
             driver,
-            client: client?,
-            base: format!("http://127.0.0.1:{}", port?),
+            client,
+            base: format!("http://127.0.0.1:{port}"),
             has_session: false,
             _profile: profile,
         };
@@ -248,6 +241,28 @@ fn installed(program: &str) -> anyhow::Result<String> {
         let why = format!("it needs {program} (Debian: apt install chromium chromium-driver)");
         Impossible(why).into()
     })
+}
+
+/// A running chromedriver and its port. It chooses one of IPv4 and ends where somebody
+/// has that of IPv6: then another one is started.
+fn driver() -> anyhow::Result<(Child, u16)> {
+    let mut result = Err(anyhow!("not started"));
+    for _ in 0..3 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting chromedriver")?;
+        match port(&mut driver) {
+            Ok(port) => return Ok((driver, port)),
+            Err(error) => result = Err(error),
+        }
+        driver.kill()?;
+        driver.wait()?;
+    }
+    result
 }
 
 /// The port that chromedriver took.
