@@ -11,6 +11,7 @@ mod files;
 mod namespaces;
 mod processes;
 pub mod sight;
+mod tables;
 
 use std::collections::HashMap;
 use std::sync::Arc;

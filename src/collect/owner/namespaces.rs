@@ -17,10 +17,10 @@ use nix::sched::{CloneFlags, setns};
 
 use super::Pace;
 use super::conntrack::Conntrack;
-use super::files::{self, Files, TooEarly};
+use super::files;
+use super::tables::Tables;
 use crate::collect::clock;
 use crate::collect::rtnetlink::{self, Changes};
-use crate::collect::sock_diag::{self, Question, Socket};
 use crate::model::network::{Address, Link};
 
 /// Where namespaces have names.
@@ -29,60 +29,6 @@ const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 /// How long an address that no namespace had is believed to be another machine's. A
 /// namespace that comes tells of itself by an interface that comes or goes here.
 const BELIEVED: Duration = Duration::from_secs(5);
-
-/// The socket tables of one namespace.
-#[derive(Debug)]
-pub struct Tables {
-    diag: Option<sock_diag::Tables>,
-    /// The protocols that were asked for, and whether netlink knows them.
-    known: HashMap<u8, bool>,
-    /// For those that it does not know; `None` where no process is.
-    files: Option<Files>,
-}
-
-impl Tables {
-    /// Those of the calling thread's namespace if it may ask netlink there, whose files are
-    /// in `directory`.
-    fn open(may_ask: bool, directory: Option<PathBuf>) -> Tables {
-        Tables {
-            diag: may_ask.then(|| sock_diag::Tables::open().ok()).flatten(),
-            known: HashMap::new(),
-            files: directory.map(Files::new),
-        }
-    }
-
-    /// Whether netlink answers for this protocol.
-    fn answers(&mut self, protocol: u8) -> Option<&mut sock_diag::Tables> {
-        let diag = self.diag.as_mut()?;
-        let known = self.known.entry(protocol);
-        known
-            .or_insert_with(|| diag.knows(protocol))
-            .then_some(diag)
-    }
-
-    /// The socket that a packet to `local` from `remote` would come to.
-    ///
-    /// # Errors
-    /// If that is in files, and it is too early to read them again.
-    pub fn find(&mut self, question: &Question, now: Duration) -> Result<Option<Socket>, TooEarly> {
-        if let Some(diag) = self.answers(question.protocol) {
-            // What it refuses it does not know.
-            return Ok(diag.find(question).ok().flatten());
-        }
-        match &mut self.files {
-            Some(files) => files.find(question, now),
-            None => Ok(None),
-        }
-    }
-
-    /// The process that showed the files may end before this one does.
-    fn move_to(&mut self, directory: Option<PathBuf>) {
-        match (&mut self.files, directory) {
-            (Some(files), Some(directory)) => files.move_to(directory),
-            (files, directory) => *files = directory.map(Files::new),
-        }
-    }
-}
 
 /// One namespace.
 #[derive(Debug)]
@@ -217,9 +163,7 @@ impl Namespaces {
     pub fn hurry(&mut self) {
         (self.looked, self.pace) = (None, Pace::default());
         for namespace in std::iter::once(&mut self.own).chain(&mut self.others) {
-            if let Some(files) = &mut namespace.tables.files {
-                files.hurry();
-            }
+            namespace.tables.hurry();
         }
     }
 
@@ -396,7 +340,7 @@ mod tests {
             address: IpAddr::from(Ipv4Addr::LOCALHOST).into(),
             port,
         };
-        let question = Question {
+        let question = crate::collect::sock_diag::Question {
             protocol: crate::model::packets::number::UDP,
             local: end(socket.local_addr().unwrap().port()),
             remote: end(9),
