@@ -15,6 +15,8 @@ use crate::model::packets::pairs::{Answer, PairKey, Wanted};
 
 /// Pairs looked for in one round.
 const ROUND: usize = 256;
+/// The same at the end, where each round reads everything anew and nobody waits for its turn.
+const LAST_ROUND: usize = 4096;
 /// Time between two rounds without news.
 const REST: Duration = Duration::from_millis(100);
 /// The same while there are some left that nobody has looked for.
@@ -25,7 +27,7 @@ const LATER: Duration = Duration::from_millis(20);
 const SHARE: u32 = 4;
 /// Time between two looks at what can be forgotten.
 const TIDY: Duration = Duration::from_secs(2);
-/// How long the last bytes may be looked for.
+/// How long the last bytes may be looked for; those beyond have been looked for too late.
 const LAST: Duration = Duration::from_millis(500);
 
 /// The interfaces that show only what another one shows that they are a part of and that
@@ -120,16 +122,20 @@ impl Lookup {
         complete && !(again && pairs.has_due(now))
     }
 
-    /// Looks once more for all whose owner is not known, and now for everything: no later
-    /// look makes good what this one leaves out.
+    /// Looks once more for all whose owner is not known, and each time for everything: no
+    /// later look makes good what these leave out.
     fn end(&mut self, shared: &Shared) {
         shared.pairs().hasten(clock::now().monotonic);
-        self.owners.hurry();
         let end = Instant::now() + LAST;
-        // In one round, which reads each file once.
-        while !self.round(shared, usize::MAX, true, clock::now().monotonic) && Instant::now() < end
-        {
-            thread::sleep(LATER);
+        loop {
+            self.owners.hurry();
+            let complete = self.round(shared, LAST_ROUND, true, clock::now().monotonic);
+            if complete || Instant::now() >= end {
+                return;
+            }
+            if self.wanted.is_empty() {
+                thread::sleep(LATER);
+            }
         }
     }
 }
